@@ -1,0 +1,1 @@
+"""What to put where: inventory, connectors, operations."""

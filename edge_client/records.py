@@ -1,0 +1,86 @@
+"""Names of the records and keys that travel between server and clients (``docs/protocol.md``).
+
+This is the only Python file that spells them. Nothing here depends on how the bytes travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Optional, Union
+
+import numpy as np
+
+from model_export.tensors import pack, unpack
+
+__all__ = [
+    "ARRAYS",
+    "CONFIG",
+    "DEVICE",
+    "EVALUATE",
+    "INFO",
+    "METRICS",
+    "PACKED",
+    "QUERY",
+    "TRAIN",
+    "Arrays",
+    "Reply",
+    "Scalar",
+    "Task",
+    "decode_arrays",
+    "encode_arrays",
+]
+
+QUERY = "query"
+TRAIN = "train"
+EVALUATE = "evaluate"
+
+ARRAYS = "arrays"
+CONFIG = "config"
+METRICS = "metrics"
+DEVICE = "device"
+INFO = "info"
+
+PACKED = "safetensors"
+"""Key of the one array of a packed record."""
+
+Scalar = Union[int, float, str, bool, bytes]
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the server asks of a client in one message."""
+
+    kind: str
+    arrays: Arrays = field(default_factory=dict)
+    config: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a client answers: weights by variable path, numbers, and words about the numbers."""
+
+    metrics: dict[str, Union[int, float]]
+    arrays: Optional[Arrays] = None
+    info: dict[str, Scalar] = field(default_factory=dict)
+
+
+def encode_arrays(arrays: Mapping[str, np.ndarray], *, packed: bool) -> Arrays:
+    """Turn weights by variable path into the arrays of an ``arrays`` record."""
+    if not packed:
+        return dict(arrays)
+    return {PACKED: np.frombuffer(pack(arrays), dtype=np.uint8)}
+
+
+def decode_arrays(record: Mapping[str, np.ndarray]) -> tuple[Arrays, bool]:
+    """Invert `encode_arrays`; also tell whether the record was packed.
+
+    Raises
+    ------
+    model_export.tensors.TensorFileError
+        The packed bytes are not a safetensors file.
+    """
+    if set(record) == {PACKED} and record[PACKED].dtype == np.uint8 and record[PACKED].ndim == 1:
+        return unpack(record[PACKED].data), True
+    return dict(record), False
