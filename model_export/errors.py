@@ -1,0 +1,46 @@
+"""Errors of this package.
+
+::
+
+    ExportError (ValueError)            the model or the options cannot be exported
+    └── UnsupportedLayerError           a layer that has no trainable form of builtin ops
+    BundleError (ValueError)            a bundle cannot be used
+    ├── BundleFormatError               it is not a bundle, or one of an unknown format
+    └── BundleAltered                   a file is missing, truncated, changed, or the signature does not fit
+    TensorFileError (ValueError)        bytes that are not a well-formed safetensors file
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BundleAltered",
+    "BundleError",
+    "BundleFormatError",
+    "ExportError",
+    "TensorFileError",
+    "UnsupportedLayerError",
+]
+
+
+class ExportError(ValueError):
+    """The model or the options cannot be exported; nothing was written."""
+
+
+class UnsupportedLayerError(ExportError):
+    """A layer that has no trainable form of builtin ops."""
+
+
+class BundleError(ValueError):
+    """A bundle cannot be used."""
+
+
+class BundleFormatError(BundleError):
+    """Not a bundle, or a bundle of a format this version does not know."""
+
+
+class BundleAltered(BundleError):
+    """A file of the bundle is missing, truncated or changed, or its signature does not fit."""
+
+
+class TensorFileError(ValueError):
+    """Bytes that are not a well-formed safetensors file."""

@@ -1,0 +1,44 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Union
+
+__all__ = ["write_atomically"]
+
+
+def write_atomically(path: Path, data: Union[bytes, bytearray, memoryview], *, mode: int = 0o644) -> None:
+    """Replace ``path`` by a file with ``data``, durable before it becomes visible.
+
+    A reader, a crash or a full disk sees the old file or the new one, never a part.
+
+    Raises
+    ------
+    OSError
+        The file could not be written; the old one is untouched and nothing is left beside it.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
