@@ -1,0 +1,245 @@
+"""What a bundle says about itself: ``manifest.json`` as typed values (``docs/bundle.md``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Union
+
+from model_export.errors import BundleFormatError
+
+__all__ = ["FORMAT", "FileEntry", "InputSpec", "Layer", "Manifest", "Signature", "TensorSpec", "Variable"]
+
+FORMAT = 1
+_MAX_MANIFEST_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Shape and dtype of a signature's input or output."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What the network takes: ``shape`` without the batch axis; a pixel is fed as ``pixel * scale + offset``."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float
+    offset: float
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One state variable: ``path`` is the Keras variable path, ``trained`` tells whether an optimizer updates it."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    trained: bool
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the layer order; sizes are for one sample, ``macs`` in multiply-accumulates."""
+
+    name: str
+    type: str
+    trained: bool
+    inputs: tuple[str, ...]
+    output_shape: tuple[int, ...]
+    output_dtype: str
+    variables: tuple[Variable, ...]
+    parameters: int
+    macs: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A signature of the model; ``updates`` are the paths of the variables it changes."""
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    updates: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Hash and size of a file of the bundle."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``manifest.json``."""
+
+    format: int
+    name: str
+    versions: Mapping[str, str]
+    minimum_runtime: str
+    input: InputSpec
+    classes: tuple[str, ...]
+    batch_size: int
+    trainable: str
+    optimizer: Mapping[str, Any]
+    cuts: tuple[str, ...]
+    state: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    signatures: Mapping[str, Signature]
+    files: Mapping[str, FileEntry]
+
+    @property
+    def variables(self) -> dict[str, Variable]:
+        """All state variables by path, in the order of ``state``."""
+        found = {variable.path: variable for layer in self.layers for variable in layer.variables}
+        return {path: found[path] for path in self.state}
+
+    def to_json(self) -> bytes:
+        """Return the bytes that are signed and hashed."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        """Read ``manifest.json``; every key of its format has to be there with its type.
+
+        Raises
+        ------
+        BundleFormatError
+            Not a manifest; the message names the key.
+        """
+        if len(data) > _MAX_MANIFEST_BYTES:
+            raise BundleFormatError(f"manifest.json has {len(data)} bytes, more than {_MAX_MANIFEST_BYTES}")
+        try:
+            raw = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise BundleFormatError(f"manifest.json is not JSON: {error}") from None
+        if not isinstance(raw, dict):
+            raise BundleFormatError("manifest.json is not a JSON object")
+        if raw.get("format") != FORMAT:
+            raise BundleFormatError(
+                f"manifest.json has format {raw.get('format')!r}; this version of pocketfleet reads format {FORMAT}"
+            )
+        manifest: Manifest = _build(cls, raw, "manifest.json")
+        missing = set(manifest.state) - {v.path for layer in manifest.layers for v in layer.variables}
+        if missing:
+            raise BundleFormatError(f"manifest.json: state names {sorted(missing)[0]!r}, which no layer has")
+        return manifest
+
+
+def _build(kind: Any, raw: object, where: str) -> Any:
+    """Turn JSON into the dataclass ``kind``; unknown keys are refused, so that nothing unsigned sneaks in."""
+    if not isinstance(raw, dict):
+        raise BundleFormatError(f"{where} is not an object")
+    names = [f.name for f in fields(kind)]
+    unknown = sorted(set(raw) - set(names))
+    if unknown:
+        raise BundleFormatError(f"{where}: unknown key {unknown[0]!r}")
+    values = {}
+    for name in names:
+        if name not in raw:
+            raise BundleFormatError(f"{where}: missing key {name!r}")
+        values[name] = _READERS[kind, name](raw[name], f"{where}: {name}")
+    return kind(**values)
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise BundleFormatError(f"{where} is not a string")
+    return value
+
+
+def _natural(value: object, where: str) -> int:
+    if type(value) is not int or value < 0:
+        raise BundleFormatError(f"{where} is not a natural number")
+    return value
+
+
+def _number(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BundleFormatError(f"{where} is not a number")
+    return float(value)
+
+
+def _flag(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise BundleFormatError(f"{where} is not true or false")
+    return value
+
+
+def _scalars(value: object, where: str) -> dict[str, Union[str, float, int, bool]]:
+    if not isinstance(value, dict) or not all(isinstance(v, (str, int, float, bool)) for v in value.values()):
+        raise BundleFormatError(f"{where} is not an object of plain values")
+    return value
+
+
+def _each(read: Any) -> Any:
+    def read_list(value: object, where: str) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise BundleFormatError(f"{where} is not a list")
+        return tuple(read(item, f"{where}[{i}]") for i, item in enumerate(value))
+
+    return read_list
+
+
+def _by_name(read: Any) -> Any:
+    def read_object(value: object, where: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise BundleFormatError(f"{where} is not an object")
+        return {name: read(item, f"{where}.{name}") for name, item in value.items()}
+
+    return read_object
+
+
+def _a(kind: Any) -> Any:
+    return lambda value, where: _build(kind, value, where)
+
+
+_SHAPE = _each(_natural)
+_READERS: dict[tuple[Any, str], Any] = {
+    (TensorSpec, "shape"): _SHAPE,
+    (TensorSpec, "dtype"): _text,
+    (InputSpec, "shape"): _SHAPE,
+    (InputSpec, "dtype"): _text,
+    (InputSpec, "scale"): _number,
+    (InputSpec, "offset"): _number,
+    (Variable, "path"): _text,
+    (Variable, "shape"): _SHAPE,
+    (Variable, "dtype"): _text,
+    (Variable, "trained"): _flag,
+    (Layer, "name"): _text,
+    (Layer, "type"): _text,
+    (Layer, "trained"): _flag,
+    (Layer, "inputs"): _each(_text),
+    (Layer, "output_shape"): _SHAPE,
+    (Layer, "output_dtype"): _text,
+    (Layer, "variables"): _each(_a(Variable)),
+    (Layer, "parameters"): _natural,
+    (Layer, "macs"): _natural,
+    (Layer, "activation_bytes"): _natural,
+    (Signature, "inputs"): _by_name(_a(TensorSpec)),
+    (Signature, "outputs"): _by_name(_a(TensorSpec)),
+    (Signature, "updates"): _each(_text),
+    (FileEntry, "sha256"): _text,
+    (FileEntry, "bytes"): _natural,
+    (Manifest, "format"): _natural,
+    (Manifest, "name"): _text,
+    (Manifest, "versions"): _by_name(_text),
+    (Manifest, "minimum_runtime"): _text,
+    (Manifest, "input"): _a(InputSpec),
+    (Manifest, "classes"): _each(_text),
+    (Manifest, "batch_size"): _natural,
+    (Manifest, "trainable"): _text,
+    (Manifest, "optimizer"): _scalars,
+    (Manifest, "cuts"): _each(_text),
+    (Manifest, "state"): _each(_text),
+    (Manifest, "layers"): _each(_a(Layer)),
+    (Manifest, "signatures"): _by_name(_a(Signature)),
+    (Manifest, "files"): _by_name(_a(FileEntry)),
+}
