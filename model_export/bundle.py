@@ -188,9 +188,7 @@ class Bundle:
                 for name in sorted(_members(self.path)):
                     info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
                     info.compress_type = zipfile.ZIP_DEFLATED
-                    limit = max(
-                        [_MAX_MANIFEST_BYTES, *(entry.bytes for entry in self.manifest.files.values())]
-                    )
+                    limit = max([_MAX_MANIFEST_BYTES, *(entry.bytes for entry in self.manifest.files.values())])
                     archive.writestr(info, _read_member(self.path, name, limit))
             os.replace(temporary, target)
         finally:
@@ -289,9 +287,7 @@ def _read_file(path: Path, limit: int) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        problem = (
-            "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-        )
+        problem = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         raise BundleError(f"{path.name} {problem}") from None
     try:
         status = os.fstat(descriptor)

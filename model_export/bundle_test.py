@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_export import signing, tensors
-from model_export.bundle import INITIAL, MANIFEST, MODEL, SIGNATURE, Bundle, write_bundle
+from model_export.bundle import INITIAL, MANIFEST, MODEL, Bundle, write_bundle
 from model_export.errors import BundleAltered, BundleError, BundleFormatError
 from model_export.manifest import InputSpec, Layer, Manifest, Signature, TensorSpec, Variable
 

@@ -90,9 +90,7 @@ def unpack(data: Union[bytes, bytearray, memoryview]) -> dict[str, np.ndarray]:
         raise TensorFileError(f"a safetensors file has at least 8 bytes, this has {size}")
     header_bytes = int.from_bytes(view[:8], "little")
     if header_bytes > min(_MAX_HEADER_BYTES, size - 8):
-        raise TensorFileError(
-            f"header of {header_bytes} bytes in a file of {size}: truncated or not safetensors"
-        )
+        raise TensorFileError(f"header of {header_bytes} bytes in a file of {size}: truncated or not safetensors")
     try:
         header = json.loads(bytes(view[8 : 8 + header_bytes]))
     except (ValueError, RecursionError) as error:
@@ -115,9 +113,7 @@ def _tensor(name: str, entry: object, body: memoryview) -> np.ndarray:
         raise TensorFileError(f"tensor {name!r}: unknown dtype {entry['dtype']!r}")
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
-        raise TensorFileError(
-            f"tensor {name!r}: shape {shape!r} or offsets {offsets!r} are not natural numbers"
-        )
+        raise TensorFileError(f"tensor {name!r}: shape {shape!r} or offsets {offsets!r} are not natural numbers")
     start, end = offsets
     count = 1
     for extent in shape:

@@ -36,9 +36,7 @@ def test_round_trip_is_bit_for_bit(named: dict[str, np.ndarray]) -> None:
 @settings(max_examples=50)
 def test_agrees_with_the_reference_library(named: dict[str, np.ndarray]) -> None:
     theirs = safetensors.numpy.load(bytes(tensors.pack(named)))
-    ours = tensors.unpack(
-        safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in named.items()})
-    )
+    ours = tensors.unpack(safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in named.items()}))
     for name, array in named.items():
         assert theirs[name].tobytes() == array.tobytes()
         assert ours[name].tobytes() == array.tobytes()
