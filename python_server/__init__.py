@@ -1,0 +1,1 @@
+"""The Flower server: experiments, rounds, aggregation, strategies and what a run leaves behind."""
