@@ -96,9 +96,8 @@ def line_chart(
             if len(points) <= _MAX_MARKERS:
                 for x, y in stretch:
                     label = escape(f"{name}, {x_label} {x:g}: {form(y)}")
-                    parts.append(
-                        f'<circle class="dot {colour}" cx="{px(x):.1f}" cy="{py(y):.1f}" r="3"><title>{label}</title></circle>'
-                    )
+                    at = f'cx="{px(x):.1f}" cy="{py(y):.1f}" r="3"'
+                    parts.append(f'<circle class="dot {colour}" {at}><title>{label}</title></circle>')
     return _svg(parts, height, title, list(kept) if len(kept) > 1 else [])
 
 
@@ -172,14 +171,14 @@ def _y_axis(ticks: Sequence[float], py: Callable[[float], float], label: str, bo
         parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
     middle = (_TOP + bottom) / 2
-    parts.append(
-        f'<text class="label" transform="translate(14 {middle:.1f}) rotate(-90)" text-anchor="middle">{escape(label)}</text>'
-    )
+    turned = f'transform="translate(14 {middle:.1f}) rotate(-90)" text-anchor="middle"'
+    parts.append(f'<text class="label" {turned}>{escape(label)}</text>')
     return "".join(parts)
 
 
 def _x_label(label: str, height: int) -> str:
-    return f'<text class="label" x="{(_WIDTH + _LEFT) / 2:.0f}" y="{height - 6}" text-anchor="middle">{escape(label)}</text>'
+    middle = (_WIDTH + _LEFT) / 2
+    return f'<text class="label" x="{middle:.0f}" y="{height - 6}" text-anchor="middle">{escape(label)}</text>'
 
 
 def _stretches(points: Sequence[tuple[float, Optional[float]]]) -> list[list[tuple[float, float]]]:

@@ -1,4 +1,4 @@
-"""Summaries of runs as text, in the form of the on-device paper's Tables 2a, 2b and 3 (Mathur et al. 2021, section 5)."""
+"""Summaries of runs as text, in the form of Tables 2a, 2b and 3 of the on-device paper (Mathur et al. 2021, §5)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from python_server.errors import StoreError
+from python_server.report import gather, table_2, table_3, write_report
+from python_server.report.charts import line_chart, nice_ticks, stacked_bars
+from python_server.report.figures import phase_seconds
+from python_server.run_reader import RunReader
+from python_server.run_rows import DeviceRoundRow, DeviceRow, EventRow, RoundRow
+from python_server.store import RoundCommit, RunStore
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def _device_round(number: int, device: str, name: str, **changes: object) -> DeviceRoundRow:
+    values: dict[str, object] = {
+        "plan": {"epochs": 5, "cutoff-s": 0.0},
+        "num_examples": 100,
+        "examples_processed": 500,
+        "steps": 40,
+        "planned_steps": 40,
+        "train_loss": 1.0 / number,
+        "download_s": 0.1,
+        "prepare_s": 0.05,
+        "train_s": 2.0,
+        "upload_s": 0.2,
+        "sent_after_s": 0.1,
+        "replied_after_s": 2.8,
+        "read_after_s": 3.1,
+        "download_bytes": 1_000_000,
+        "upload_bytes": 1_000_000,
+        "energy_j": 30.0,
+        "energy_idle_j": 10.0,
+        "energy_method": "modelled",
+        "energy_source": "CPU time",
+    }
+    return DeviceRoundRow(number, device, name, **{"outcome": "ok", **values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    path = tmp_path / "runs" / "digits"
+    store = RunStore.create(path, f'name = "{HOSTILE}"\n'.encode(), {"name": HOSTILE, "bundle": "abc"})
+    devices = [
+        DeviceRow("d1", "pixel", "gpu", True, 0.0, 9.0, {}),
+        DeviceRow("d2", HOSTILE, "cpu", True, 0.0, 9.0, {}),
+    ]
+    for number in range(4):
+        rows = [] if number == 0 else [
+            _device_round(number, "d1", "pixel"),
+            _device_round(
+                number, "d2", HOSTILE, outcome="partial", steps=10, examples_processed=125, energy_j=None,
+                energy_idle_j=None, energy_method="", energy_source="", plan={"epochs": 5, "cutoff-s": 1.5},
+            ),
+        ]  # fmt: skip
+        row = RoundRow(
+            number, 1, float(number), 3.5, 3.0, 0.1, 0.2, 2, 2, 200, "", "",
+            loss=math.nan if number == 2 else 2.0 / (number + 1), accuracy=0.1 + 0.2 * number, examples=50,
+        )  # fmt: skip
+        store.commit(RoundCommit(row, {"w": np.zeros(2, np.float32)}, devices=devices, device_rounds=rows))
+    store.add_event(EventRow(5.0, "late", f"{HOSTILE} answered late", round=2, device="d2"))
+    store.finish("finished", uploads=[])
+    store.close()
+    return path
+
+
+def test_figures_add_up(run: Path) -> None:
+    with RunReader(run) as reader:
+        figures = gather(reader)
+    summary = figures.summary
+    assert (summary.clients, summary.local_epochs, summary.rounds, summary.processors) == (2, 5, 3, "cpu, gpu")
+    assert summary.cutoffs_s == {"gpu": 0.0, "cpu": 1.5}
+    assert summary.accuracy == summary.best_accuracy == pytest.approx(0.7)
+    assert summary.time_s == pytest.approx(10.5)
+    assert summary.bytes_moved == 12_000_000
+    assert summary.partial == 3
+    assert summary.energy is not None
+    assert (summary.energy.gross_j, summary.energy.above_idle_j) == (90.0, 60.0)
+    assert (summary.energy.covered, summary.energy.asked) == (3, 6)
+    pixel = next(device for device in figures.devices if device.name == "pixel")
+    assert pixel.seconds == pytest.approx({"download": 0.1, "prepare": 0.05, "train": 2.0, "upload": 0.2, "wait": 0.65})
+    assert pixel.outcomes == {"ok": 3}
+
+
+def test_waiting_is_never_negative() -> None:
+    row = _device_round(1, "d", "d", read_after_s=0.5, replied_after_s=0.5)
+    assert phase_seconds(row)["wait"] == 0.0
+
+
+class _Page(HTMLParser):
+    """Collects what could reach the network or run, and checks that elements are closed in order."""
+
+    VOID = frozenset({"meta", "link", "br", "img"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.scripts = 0
+        self.addresses: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        self.addresses += [str(value) for name, value in attrs if name in ("src", "href", "action") and value]
+        if tag not in self.VOID and tag not in ("polyline", "circle", "line"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("polyline", "circle", "line"):
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_page_is_self_contained_and_escapes_what_devices_say(run: Path) -> None:
+    page = write_report(run)
+    text = page.read_text()
+    parser = _Page()
+    parser.feed(text)
+    assert parser.open == []
+    assert parser.scripts == 0
+    assert parser.addresses == ["data:,"]
+    assert not re.search(r"url\(|@import|https?://", text)
+    shown = " ".join(parser.text)
+    assert HOSTILE in shown
+    assert "0.700" in shown
+    assert "modelled, 3 of 6 device rounds" in shown
+    assert text.count("<svg") == 6
+
+
+def test_csv_and_json_hold_the_same_figures(run: Path, tmp_path: Path) -> None:
+    page = write_report(run, tmp_path / "out" / "x.html")
+    assert sorted(p.name for p in page.parent.iterdir()) == [
+        "x.html", "x.json", "x_device_rounds.csv", "x_rounds.csv",
+    ]  # fmt: skip
+    data = json.loads((page.parent / "x.json").read_text())
+    assert data["summary"]["accuracy"] == pytest.approx(0.7)
+    assert data["rounds"][2]["loss"] is None
+    with open(page.parent / "x_rounds.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["accuracy"]) for row in rows] == pytest.approx([0.1, 0.3, 0.5, 0.7])
+    with open(page.parent / "x_device_rounds.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 6
+
+
+def test_spreadsheets_take_no_formula_from_a_device(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    store = RunStore.create(path, b"", {})
+    row = RoundRow(0, 1, 0.0, 1.0, 1.0, 0.0, 0.0, 1, 1, 1, "", "")
+    evil = _device_round(1, "d", "=HYPERLINK(1)")
+    store.commit(RoundCommit(row, {"w": np.zeros(1, np.float32)}, device_rounds=[evil]))
+    store.close()
+    write_report(path)
+    with open(path / "report_device_rounds.csv", newline="") as file:
+        assert next(csv.DictReader(file))["name"] == "'=HYPERLINK(1)"
+
+
+def test_run_without_rounds_has_a_page(tmp_path: Path) -> None:
+    RunStore.create(tmp_path / "new", b"", {"name": "new"}).close()
+    assert "No figures." in write_report(tmp_path / "new").read_text()
+
+
+def test_not_a_run(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not a run directory"):
+        write_report(tmp_path)
+
+
+def test_tables_in_the_papers_form(run: Path) -> None:
+    with RunReader(run) as reader:
+        summary = gather(reader).summary
+    lines = table_2([summary], vary="clients").splitlines()
+    assert [cell.strip() for cell in lines[0].split("|")[1:4]] == [
+        "Number of Clients (C)", "Accuracy", "Convergence Time (mins)",
+    ]  # fmt: skip
+    assert [cell.strip() for cell in lines[2].split("|")[1:5]] == ["2", "0.700", "0.17", "0.090"]
+    lines = table_3({"GPU (τ = 0)": summary, "CPU (τ = 0)": summary}).splitlines()
+    assert "0.17 (1.00x)" in lines[3]
+    assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.1, 0.7), (-3, 12345), (5, 5), (0, 0), (1e-9, 2e-9)])
+def test_ticks_span_the_values(low: float, high: float) -> None:
+    ticks = nice_ticks(low, high)
+    assert ticks[0] <= low
+    assert ticks[-1] >= high * (1 - 1e-9)
+    assert 2 <= len(ticks) <= 12
+
+
+def test_lines_break_at_missing_values() -> None:
+    points = [(0.0, 1.0), (1.0, 2.0), (2.0, None), (3.0, math.nan), (4.0, 1.5)]
+    svg = line_chart({"a": points}, title="t", x_label="x", y_label="y")
+    assert svg.count("<polyline") == 2
+    assert svg.count("<circle") == 3
+
+
+def test_bars_are_as_long_as_their_values() -> None:
+    svg = stacked_bars({"a": {"p": 1.0, "q": 3.0}}, title="t", x_label="x", parts_order=("p", "q"))
+    widths = [float(width) for width in re.findall(r'class="bar c\d" .*? width="([\d.]+)"', svg)]
+    assert widths[1] / widths[0] == pytest.approx(3, rel=0.01)
