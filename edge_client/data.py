@@ -86,7 +86,7 @@ def load_dataset(path: Union[str, os.PathLike[str]], spec: InputSpec, classes: S
 
 def _load_npz(path: Path) -> Dataset:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = {"x", "y"} - set(archive.files)
             if missing:
                 raise DataError(f"{path}: holds no array {sorted(missing)[0]!r}; it needs x (samples) and y (labels)")
