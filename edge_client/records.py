@@ -17,11 +17,17 @@ __all__ = [
     "ARRAYS",
     "CONFIG",
     "DEVICE",
+    "DOWNLOAD_BYTES",
+    "DOWNLOAD_S",
     "EVALUATE",
     "INFO",
     "METRICS",
     "PACKED",
+    "PREVIOUS_UPLOAD_BYTES",
+    "PREVIOUS_UPLOAD_ROUND",
+    "PREVIOUS_UPLOAD_S",
     "QUERY",
+    "SERVER_ROUND",
     "TRAIN",
     "Arrays",
     "Reply",
@@ -43,6 +49,15 @@ INFO = "info"
 
 PACKED = "safetensors"
 """Key of the one array of a packed record."""
+
+SERVER_ROUND = "server-round"
+"""Key of the round's number in `CONFIG`."""
+
+DOWNLOAD_S = "download-s"
+DOWNLOAD_BYTES = "download-bytes"
+PREVIOUS_UPLOAD_S = "previous-upload-s"
+PREVIOUS_UPLOAD_BYTES = "previous-upload-bytes"
+PREVIOUS_UPLOAD_ROUND = "previous-upload-round"
 
 Scalar = Union[int, float, str, bool, bytes]
 Arrays = dict[str, np.ndarray]

@@ -1,0 +1,1 @@
+"""How tasks come and replies go: one small interface, and Flower's Fleet API behind it."""
