@@ -1,10 +1,11 @@
 """One run of a SuperLink, held by this very process.
 
-Flower's stock way starts three more processes for a run (SuperExec, the ServerApp's own, and its command line). Here the
-``train`` process creates the run, acquires its task and works on it itself, through Flower's own clients of the Control
-and Runtime interfaces. `python_server.server_app` is what the stock way runs; both end in the same round loop.
+Flower's stock way starts three more processes for a run (SuperExec, the ServerApp's own, and its command line). Here
+the ``train`` process creates the run, acquires its task and works on it itself, through Flower's own clients of the
+Control and Runtime interfaces. `python_server.server_app` is what the stock way runs; both end in the same round loop.
 
-Everything that leans on Flower's insides is in this file, `python_server.superlink_process` and `python_server.exchange`.
+All that leans on Flower's insides is here, in `python_server.superlink_process`, and in `python_server.exchange` with
+`python_server.fetch`.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class _Secret:
     def __init__(self, secret: str) -> None:
         self._secret = secret
 
-    def intercept(self, context: Any, call_next: Callable[[Any], httpx.Response]) -> httpx.Response:  # noqa: ANN401
+    def intercept(self, context: Any, call_next: Callable[[Any], httpx.Response]) -> httpx.Response:
         context.request.headers[SECRET_HEADER] = self._secret
         return call_next(context)
 
