@@ -3,7 +3,9 @@
 ::
 
     ExportError (ValueError)            the model or the options cannot be exported
-    └── UnsupportedLayerError           a layer that has no trainable form of builtin ops
+    ├── UnsupportedLayerError           a layer that has no trainable form of builtin ops
+    ├── ModelFileError                  a file that is not a Keras model, or one that cannot be read
+    └── ConversionError                 the converter failed, or the result does not compute what Keras computes
     BundleError (ValueError)            a bundle cannot be used
     ├── BundleFormatError               it is not a bundle, or one of an unknown format
     └── BundleAltered                   a file is missing, truncated, changed, or the signature does not fit
@@ -16,7 +18,9 @@ __all__ = [
     "BundleAltered",
     "BundleError",
     "BundleFormatError",
+    "ConversionError",
     "ExportError",
+    "ModelFileError",
     "TensorFileError",
     "UnsupportedLayerError",
 ]
@@ -28,6 +32,14 @@ class ExportError(ValueError):
 
 class UnsupportedLayerError(ExportError):
     """A layer that has no trainable form of builtin ops."""
+
+
+class ModelFileError(ExportError):
+    """A file that is not a Keras model, or one that cannot be read."""
+
+
+class ConversionError(ExportError):
+    """The converter failed, or the result does not compute what Keras computes."""
 
 
 class BundleError(ValueError):

@@ -1,0 +1,154 @@
+"""One run of a converted model beside Keras, before it becomes a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from model_export.errors import ConversionError
+from model_export.network import Network
+from model_export.options import Sgd
+from model_export.quiet import quiet
+from model_export.reference import Reference
+
+__all__ = ["check_against_keras", "open_interpreter"]
+
+_LEARNING_RATE = 0.01
+_SEED = 7
+
+# A wrong gradient is off by its own size. Rounding is far smaller, but a deep network with batch norm can amplify it,
+# so what Keras itself loses between float64 and float32 is allowed for on top.
+_TOLERANCE = 0.02
+_TIMES_ROUNDING = 10.0
+
+
+def check_against_keras(
+    content: bytes,
+    network: Network,
+    training: Mapping[str, int],
+    state: tuple[str, ...],
+    optimizer: Sgd,
+    *,
+    batch_size: int,
+    scale: float,
+    offset: float,
+) -> None:
+    """Run ``infer``, ``evaluate`` and one step of each training signature, and compare.
+
+    Parameters
+    ----------
+    content
+        The TFLite file.
+    network
+        What it was made from.
+    training
+        Position of the first trained layer by the name of the signature.
+    state
+        Paths of the state variables, in the order of ``get``.
+    optimizer
+        The optimizer.
+    batch_size
+        Samples in each batch.
+    scale, offset
+        Preprocessing of the input, so that the values tried are in its range.
+
+    Raises
+    ------
+    ConversionError
+        A result differs by more than rounding explains; the message says which.
+    """
+    run = open_interpreter(content)
+    x = _images((batch_size, *network.input_shape)) * np.float32(scale) + np.float32(offset)
+    y = np.arange(batch_size, dtype=np.int32) % network.classes
+    w = np.ones(batch_size, np.float32)
+    fed: dict[str, Any] = {
+        "x": x,
+        "y": y,
+        "w": w,
+        "learning_rate": np.float32(_LEARNING_RATE),
+        "mu": np.float32(0),
+        "seed": np.int32(_SEED),
+    }
+    exact, rounded = (Reference(network, dtype).logits(x).numpy() for dtype in ("float64", "float32"))
+    found = run("infer", x=x)["probabilities"]
+    _compare("infer: probabilities", found, np.exp(_log_softmax(exact)), np.exp(_log_softmax(rounded)))
+    losses = [-_log_softmax(logits.astype(np.float64))[np.arange(batch_size), y].sum() for logits in (exact, rounded)]
+    _compare("evaluate: loss", run("evaluate", x=x, y=y, w=w)["loss"], *losses)
+    initial = run("get")
+    for name, first in training.items():
+        run("set", **initial)
+        if name == "train_head":
+            fed["features"] = run("features", x=x)["features"]
+        inputs = {key: value for key, value in fed.items() if key in run.inputs(name)}
+        loss = run(name, **inputs)["loss"]
+        after = dict(zip(state, (run("get")[key] for key in initial)))
+        references = [Reference(network, dtype) for dtype in ("float64", "float32")]
+        before = references[0].values
+        expected = [r.step(x, y, _LEARNING_RATE, optimizer, first=first, seed=_SEED) for r in references]
+        _compare(f"{name}: loss", loss, *expected)
+        exact_values, rounded_values = (r.values for r in references)
+        changes = [
+            np.concatenate([(values[path] - before[path]).ravel() for path in state])
+            for values in (after, exact_values, rounded_values)
+        ]
+        _compare(f"{name}: change of the variables", *changes)
+
+
+def _compare(what: str, found: Any, exact: Any, rounded: Any) -> None:
+    size = float(np.linalg.norm(exact))
+    error = float(np.linalg.norm(np.asarray(found, np.float64) - exact)) / size
+    rounding = float(np.linalg.norm(np.asarray(rounded, np.float64) - exact)) / size
+    if not error <= _TOLERANCE + _TIMES_ROUNDING * rounding:
+        raise ConversionError(
+            f"the converted model does not compute what Keras computes: {what} is off by {error:.2g} of its size "
+            f"(rounding explains {rounding:.2g}); please report this with the model"
+        )
+
+
+def _log_softmax(logits: Any) -> np.ndarray:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
+def _images(shape: tuple[int, ...]) -> np.ndarray:
+    """Return pixels 0 … 255 whose samples differ in more than noise, so that no batch norm sees a variance near zero."""
+    random = np.random.default_rng(0)
+    coarse = random.uniform(0, 255, (shape[0], *[min(size, 4) for size in shape[1:]]))
+    for axis, size in enumerate(shape):
+        coarse = np.take(coarse, np.arange(size) * coarse.shape[axis] // size, axis=axis)
+    return np.clip(coarse + random.normal(0, 16, shape), 0, 255).astype(np.float32)
+
+
+class _Runner:
+    """Signatures of a model, called by name."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter = interpreter
+        self._signatures = interpreter.get_signature_list()
+        self._runners: dict[str, Any] = {}
+
+    def inputs(self, name: str) -> list[str]:
+        """Names of a signature's inputs."""
+        return list(self._signatures[name]["inputs"])
+
+    def __call__(self, name: str, **inputs: Any) -> dict[str, Any]:
+        """Run a signature; return copies of its outputs."""
+        if name not in self._runners:
+            self._runners[name] = self._interpreter.get_signature_runner(name)
+        return {key: np.array(value) for key, value in self._runners[name](**inputs).items()}
+
+
+def open_interpreter(content: bytes) -> _Runner:
+    """Load a TFLite file into LiteRT, or where that is not installed into TensorFlow's own interpreter."""
+    with quiet():
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError:
+            import tensorflow as tf
+
+            Interpreter = tf.lite.Interpreter
+        interpreter = Interpreter(model_content=content)
+        interpreter.allocate_tensors()
+    return _Runner(interpreter)

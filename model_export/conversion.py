@@ -1,0 +1,43 @@
+"""From TensorFlow functions to a TFLite file of builtin ops only."""
+
+from __future__ import annotations
+
+import tempfile
+
+import tensorflow as tf
+
+from model_export import tflite_file
+from model_export.errors import ConversionError
+from model_export.quiet import quiet
+from model_export.signatures import TrainableModel
+
+__all__ = ["convert"]
+
+
+def convert(model: TrainableModel) -> bytes:
+    """Return the TFLite file of ``model``.
+
+    Raises
+    ------
+    ConversionError
+        The converter failed, or it needed an op that no runtime has built in.
+    """
+    with tempfile.TemporaryDirectory(prefix="pocketfleet-") as saved, quiet() as noise:
+        try:
+            tf.saved_model.save(
+                model,
+                saved,
+                signatures=model.concrete,
+                options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+            )
+            converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=list(model.concrete))
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+            converter.experimental_enable_resource_variables = True
+            content: bytes = converter.convert()
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ConversionError(f"TensorFlow's converter failed: {reason}; it wrote:\n{noise()}") from error
+    foreign = tflite_file.foreign_ops(content)
+    if foreign:
+        raise ConversionError(f"the model needs {', '.join(foreign)}, which no TFLite runtime has built in")
+    return content

@@ -1,0 +1,184 @@
+"""Keras model to bundle."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Optional
+
+import keras
+import tensorflow as tf
+
+from model_export import manifest as m
+from model_export import tensors, tflite_file
+from model_export.bundle import INITIAL, MODEL, Bundle, write_bundle
+from model_export.check import check_against_keras
+from model_export.conversion import convert
+from model_export.errors import ExportError
+from model_export.network import Network, Node, read_network
+from model_export.options import Sgd
+from model_export.signatures import TrainableModel, signature_of_cut
+from model_export.suffix import first_trained, positions_of_cuts
+
+__all__ = ["export"]
+
+
+def export(
+    model: Any,
+    path: str | Path,
+    *,
+    batch_size: int,
+    trainable: str = "all",
+    cuts: Sequence[str] = (),
+    optimizer: Sgd = Sgd(),  # noqa: B008 (immutable)
+    name: Optional[str] = None,
+    classes: Optional[Sequence[str]] = None,
+    input_scale: float = 1.0,
+    input_offset: float = 0.0,
+    signing_key: Optional[bytes] = None,
+    overwrite: bool = False,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Bundle:
+    """Export a Keras classifier as a bundle that clients train.
+
+    The model is neither compiled nor changed. It may end in logits or in a softmax; training takes the loss on the
+    logits.
+
+    Parameters
+    ----------
+    model
+        A functional or Sequential Keras model: one float32 input of known shape, one output ``[None, K]``. Nested
+        models are flattened. `model_export.layers.RULES` lists the layers that it may hold.
+    path
+        Directory to make.
+    batch_size
+        Samples in each batch; a client pads the last one with samples of weight 0.
+    trainable
+        "all"; "head", the layers after the base; or a layer's name, to train that layer and all after it. What lies
+        before becomes a constant of the graph, which runs fast and whose output a client can keep instead of
+        computing it again. The base is a nested model that holds convolutions, or else everything up to the last
+        convolution or pooling.
+    cuts
+        Names of layers from which on training can begin: each adds a signature that leaves earlier layers unchanged and
+        takes time and memory for the later ones only.
+    optimizer
+        Momentum, weight decay and so on; the learning rate is given with each step.
+    name
+        Name of the bundle; the model's name by default.
+    classes
+        Names of the classes; their numbers by default.
+    input_scale, input_offset
+        A client feeds ``pixel * input_scale + input_offset``.
+    signing_key
+        PEM of the private key (ECDSA P-256) to sign the bundle with.
+    overwrite
+        Replace a bundle that is at ``path``.
+    progress
+        Called with a few words at the beginning of each stage.
+
+    Returns
+    -------
+    Bundle
+        The bundle at ``path``.
+
+    Raises
+    ------
+    UnsupportedLayerError
+        A layer has no form of builtin ops; the message names it.
+    ExportError
+        The model or an option cannot be exported.
+    ConversionError
+        The converted model does not compute what Keras computes.
+    FileExistsError
+        ``path`` exists and may not be replaced.
+    """
+    if type(batch_size) is not int or batch_size < 1:
+        raise ExportError(f"batch_size is {batch_size!r}; it has to be a whole number of at least 1")
+    if not (math.isfinite(input_scale) and math.isfinite(input_offset)) or input_scale == 0:
+        raise ExportError(
+            f"input_scale={input_scale}, input_offset={input_offset}: both have to be finite, the scale not 0"
+        )
+    if Path(path).exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; choose another path, or overwrite it")
+    progress("reading the model")
+    network = read_network(model)
+    labels = _class_names(network, classes)
+    start = first_trained(network, trainable)
+    cut_positions = positions_of_cuts(network, cuts, start)
+    progress("building the training graph")
+    trainable_model = TrainableModel(
+        network,
+        batch_size,
+        start=start,
+        head_only=trainable == "head",
+        cuts=cut_positions,
+        optimizer=optimizer,
+    )
+    progress("converting")
+    content = convert(trainable_model)
+    progress("comparing with Keras")
+    training = {signature_of_cut(cut): position for cut, position in cut_positions.items()}
+    signatures = trainable_model.describe()
+    training.update({name: start for name in ("train", "train_head") if name in signatures})
+    state = tuple(trainable_model.state)
+    check_against_keras(
+        content, network, training, state, optimizer, batch_size=batch_size, scale=input_scale, offset=input_offset
+    )
+    progress("writing the bundle")
+    manifest = m.Manifest(
+        format=m.FORMAT,
+        name=name or model.name,
+        versions={"pocketfleet": _version(), "tensorflow": tf.__version__, "keras": keras.__version__},
+        minimum_runtime=tflite_file.minimum_runtime(content),
+        input=m.InputSpec(network.input_shape, "float32", float(input_scale), float(input_offset)),
+        classes=labels,
+        batch_size=batch_size,
+        trainable=trainable,
+        optimizer={"name": "sgd", **asdict(optimizer)},
+        cuts=tuple(cuts),
+        state=state,
+        layers=tuple(_describe(node, carried=i >= start) for i, node in enumerate(network.nodes)),
+        signatures=signatures,
+        files={},
+    )
+    initial = {path: variable.numpy() for path, variable in trainable_model.state.items()}
+    files = {MODEL: content, INITIAL: bytes(tensors.pack(initial))}
+    return write_bundle(path, manifest, files, signing_key=signing_key, overwrite=overwrite)
+
+
+def _class_names(network: Network, classes: Optional[Sequence[str]]) -> tuple[str, ...]:
+    if classes is None:
+        return tuple(str(i) for i in range(network.classes))
+    if len(classes) != network.classes or len(set(classes)) != network.classes:
+        raise ExportError(f"{len(set(classes))} different class names for a model with {network.classes} outputs")
+    return tuple(classes)
+
+
+def _describe(node: Node, *, carried: bool) -> m.Layer:
+    trained = set(node.trainable_paths) if carried else set()
+    variables = tuple(
+        m.Variable(path, tuple(variable.shape), variable.dtype, path in trained)
+        for path, variable in node.variables.items()
+    )
+    return m.Layer(
+        name=node.name,
+        type=type(node.layer).__name__,
+        trained=bool(trained),
+        inputs=node.inputs,
+        output_shape=node.output_shape,
+        output_dtype="float32",
+        variables=variables if carried else (),
+        parameters=node.parameters,
+        macs=node.rule.macs(node.layer, node.output_shape),
+        activation_bytes=4 * math.prod(node.output_shape),
+    )
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("pocketfleet")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,45 @@
+"""The layers that can be exported, one rule for each Keras class.
+
+To support another layer, write its rule and list it here; the tests then hold it against Keras.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from model_export.layers.activation import ActivationRule, ReluRule, SoftmaxRule
+from model_export.layers.base import LayerRule
+from model_export.layers.batch_norm import BatchNormalizationRule
+from model_export.layers.linear import Conv2DRule, DenseRule, DepthwiseConv2DRule
+from model_export.layers.merging import AddRule, ConcatenateRule, MultiplyRule
+from model_export.layers.pooling import (
+    GlobalAveragePooling2DRule,
+    GlobalMaxPooling2DRule,
+    PoolingRule,
+)
+from model_export.layers.shaping import DropoutRule, RescalingRule, ReshapeRule, ZeroPadding2DRule
+from model_export.ops.pooling import average_pool, max_pool
+
+__all__ = ["RULES"]
+
+RULES: dict[type, LayerRule] = {
+    keras.layers.Activation: ActivationRule(),
+    keras.layers.Add: AddRule(),
+    keras.layers.AveragePooling2D: PoolingRule(average_pool),
+    keras.layers.BatchNormalization: BatchNormalizationRule(),
+    keras.layers.Concatenate: ConcatenateRule(),
+    keras.layers.Conv2D: Conv2DRule(),
+    keras.layers.Dense: DenseRule(),
+    keras.layers.DepthwiseConv2D: DepthwiseConv2DRule(),
+    keras.layers.Dropout: DropoutRule(),
+    keras.layers.Flatten: ReshapeRule(),
+    keras.layers.GlobalAveragePooling2D: GlobalAveragePooling2DRule(),
+    keras.layers.GlobalMaxPooling2D: GlobalMaxPooling2DRule(),
+    keras.layers.MaxPooling2D: PoolingRule(max_pool),
+    keras.layers.Multiply: MultiplyRule(),
+    keras.layers.ReLU: ReluRule(),
+    keras.layers.Rescaling: RescalingRule(),
+    keras.layers.Reshape: ReshapeRule(),
+    keras.layers.Softmax: SoftmaxRule(),
+    keras.layers.ZeroPadding2D: ZeroPadding2DRule(),
+}

@@ -1,0 +1,89 @@
+"""Activations, as layers and as the ``activation`` argument of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Optional
+
+import keras
+
+from model_export.layers.base import Applied, Call, Gradients, Layer, LayerRule, unsupported_setting
+from model_export.ops import activation as ops
+from model_export.ops.tensor import Backward, Tensor
+
+__all__ = ["ActivationRule", "ReluRule", "SoftmaxRule", "activate", "ends_in_softmax", "unsupported_activation"]
+
+Function = Callable[[Tensor], tuple[Tensor, Backward]]
+
+_FUNCTIONS: dict[object, Function] = {
+    keras.activations.linear: ops.linear,
+    keras.activations.relu: ops.relu,
+    keras.activations.relu6: ops.relu6,
+    keras.activations.sigmoid: ops.sigmoid,
+    keras.activations.tanh: ops.tanh,
+    keras.activations.softmax: ops.softmax,
+}
+
+
+def unsupported_activation(layer: Layer) -> Optional[str]:
+    """Return a refusal if the layer's ``activation`` is none of the supported functions."""
+    if layer.activation in _FUNCTIONS:
+        return None
+    name = getattr(layer.activation, "__name__", repr(layer.activation))
+    known = ", ".join(function.__name__ for function in _FUNCTIONS)  # type: ignore[attr-defined]
+    return f"activation={name!r} is not supported, only {known}"
+
+
+def ends_in_softmax(layer: Layer) -> bool:
+    """Tell whether the layer's output is a softmax."""
+    return isinstance(layer, keras.layers.Softmax) or (getattr(layer, "activation", None) is keras.activations.softmax)
+
+
+def activate(layer: Layer, call: Call, x: Tensor) -> tuple[Tensor, Backward]:
+    """Apply the layer's ``activation``."""
+    function = ops.linear if call.logits and ends_in_softmax(layer) else _FUNCTIONS[layer.activation]
+    return function(x)
+
+
+def _applied(result: tuple[Tensor, Backward]) -> Applied:
+    output, backward = result
+    return Applied(output, lambda dy: Gradients((backward(dy),)))
+
+
+class ActivationRule(LayerRule):
+    """``Activation``."""
+
+    def refusal(self, layer: Layer) -> Optional[str]:
+        """See `LayerRule`."""
+        return unsupported_activation(layer)
+
+    def apply(self, layer: Layer, call: Call) -> Applied:
+        """See `LayerRule`."""
+        return _applied(activate(layer, call, call.inputs[0]))
+
+
+class ReluRule(LayerRule):
+    """``ReLU``, with or without a maximum."""
+
+    def refusal(self, layer: Layer) -> Optional[str]:
+        """See `LayerRule`."""
+        return unsupported_setting(layer, negative_slope=0.0, threshold=0.0)
+
+    def apply(self, layer: Layer, call: Call) -> Applied:
+        """See `LayerRule`."""
+        if layer.max_value is None:
+            return _applied(ops.relu(call.inputs[0]))
+        function = ops.relu6 if layer.max_value == 6 else ops.clipped_relu(float(layer.max_value))
+        return _applied(function(call.inputs[0]))
+
+
+class SoftmaxRule(LayerRule):
+    """``Softmax`` over the last axis."""
+
+    def refusal(self, layer: Layer) -> Optional[str]:
+        """See `LayerRule`."""
+        return unsupported_setting(layer, axis=-1)
+
+    def apply(self, layer: Layer, call: Call) -> Applied:
+        """See `LayerRule`."""
+        return _applied((ops.linear if call.logits else ops.softmax)(call.inputs[0]))

@@ -1,0 +1,1 @@
+"""Forward and backward passes that are made of TFLite builtin ops only."""

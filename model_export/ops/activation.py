@@ -1,0 +1,66 @@
+"""Activation functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from model_export.ops.tensor import Backward, Tensor
+
+__all__ = ["clipped_relu", "linear", "relu", "relu6", "sigmoid", "softmax", "tanh"]
+
+# Large enough that any activation above 1e-30 times it is at least one: XNNPACK multiplies and takes minima, but
+# neither compares nor casts, and the mask of a ReLU is the most frequent operation of a training step.
+_LARGE = 1e30
+
+
+def linear(x: Tensor) -> tuple[Tensor, Backward]:
+    """Identity."""
+    return x, lambda dy: dy
+
+
+def relu(x: Tensor) -> tuple[Tensor, Backward]:
+    """``max(x, 0)``."""
+    y = tf.nn.relu(x)
+    return y, lambda dy: dy * tf.minimum(y * _LARGE, 1.0)
+
+
+def relu6(x: Tensor) -> tuple[Tensor, Backward]:
+    """``min(max(x, 0), 6)``; an op of its own, which TFLite fuses into convolutions."""
+    y = tf.nn.relu6(x)
+    return y, lambda dy: dy * _between(y, 6.0)
+
+
+def clipped_relu(limit: float) -> Callable[[Tensor], tuple[Tensor, Backward]]:
+    """``min(max(x, 0), limit)``."""
+
+    def clipped(x: Tensor) -> tuple[Tensor, Backward]:
+        y = tf.minimum(tf.nn.relu(x), limit)
+        return y, lambda dy: dy * _between(y, limit)
+
+    return clipped
+
+
+def _between(y: Tensor, limit: float) -> Tensor:
+    above_zero = tf.minimum(y * _LARGE, 1.0)
+    below_limit = tf.minimum((limit - y) * _LARGE, 1.0)
+    return above_zero * below_limit
+
+
+def sigmoid(x: Tensor) -> tuple[Tensor, Backward]:
+    """Logistic function."""
+    y = tf.sigmoid(x)
+    return y, lambda dy: dy * (y * (1.0 - y))
+
+
+def tanh(x: Tensor) -> tuple[Tensor, Backward]:
+    """Hyperbolic tangent."""
+    y = tf.tanh(x)
+    return y, lambda dy: dy * (1.0 - y * y)
+
+
+def softmax(x: Tensor) -> tuple[Tensor, Backward]:
+    """Softmax over the last axis."""
+    y = tf.nn.softmax(x)
+    return y, lambda dy: (dy - tf.reduce_sum(dy * y, axis=-1, keepdims=True)) * y

@@ -1,0 +1,97 @@
+"""Convolution by matrix products.
+
+A convolution of stride 1 shifts the columns of the input and the rows of the output: the input is concatenated with
+itself once for each column of the kernel, one product gives every row of the kernel its own outputs, and these are
+added up, shifted by a row each. That needs ``kw + kh`` copies where im2col needs ``kh·kw``. The input gradient is
+the same operation with the kernel turned around, and the kernel gradient is one product of the two concatenations.
+
+Convolutions of larger stride are im2col: a product of the gathered taps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from model_export.ops.matmul import correlate_rows, matmul
+from model_export.ops.tensor import Tensor
+from model_export.ops.windows import Window, gather, pad_or_crop, scatter, turned_around
+
+__all__ = ["convolution"]
+
+Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def convolution(x: Tensor, kernel: Tensor, window: Window) -> tuple[Tensor, Gradient]:
+    """Convolve ``x [N, H, W, I]`` with ``kernel [kh, kw, I, O]``.
+
+    Returns
+    -------
+    output
+        ``[N, OH, OW, O]``.
+    gradient
+        Takes the output's gradient; returns those of ``x`` and ``kernel``.
+    """
+    if window.strides == (1, 1) and window.kernel != (1, 1):
+        return _by_shifts(x, kernel, window)
+    return _by_taps(x, kernel, window)
+
+
+def _by_taps(x: Tensor, kernel: Tensor, window: Window) -> tuple[Tensor, Gradient]:
+    samples = x.shape[0]
+    height, width, inputs, outputs = kernel.shape
+    depth = height * width * inputs
+    seen = gather(x, window)
+    columns = seen[0] if len(seen) == 1 else tf.concat(seen, axis=-1)
+    flat_kernel = tf.reshape(kernel, [depth, outputs])
+    places = samples * window.output[0] * window.output[1]
+    y = tf.reshape(matmul(tf.reshape(columns, [places, depth]), flat_kernel), [samples, *window.output, outputs])
+
+    def gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
+        flat = matmul(tf.reshape(dy, [places, outputs]), flat_kernel, transpose_b=True)
+        dcolumns = tf.reshape(flat, [samples, *window.output, depth])
+        parts = (
+            [dcolumns[..., t * inputs : (t + 1) * inputs] for t in range(height * width)]
+            if depth > inputs
+            else [dcolumns]
+        )
+        dkernel = correlate_rows(columns, dy)
+        return scatter(parts, window), tf.reshape(dkernel, kernel.shape)
+
+    return y, gradient
+
+
+def _by_shifts(x: Tensor, kernel: Tensor, window: Window) -> tuple[Tensor, Gradient]:
+    height, width, inputs, outputs = kernel.shape
+    y, _ = _correlate(x, tf.transpose(kernel, [1, 2, 0, 3]), window.before, window.output)
+
+    def gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
+        turned = tf.transpose(turned_around(kernel), [1, 3, 0, 2])
+        before = (height - 1 - window.before[0], width - 1 - window.before[1])
+        dx, shifted = _correlate(dy, turned, before, window.size)
+        rows = window.size[0] + height - 1
+        tall = pad_or_crop(x, (height - 1, 0), (rows + height - 1, window.size[1]))
+        shifted_x = tf.concat([tall[:, i : i + rows] for i in range(height)], axis=-1)
+        product = tf.reshape(correlate_rows(shifted_x, shifted), [height, inputs, width, outputs])
+        # The columns of the gradient were shifted in the order of the turned kernel.
+        dkernel = tf.reverse(tf.transpose(product, [0, 2, 1, 3]), axis=[1])
+        return dx, dkernel
+
+    return y, gradient
+
+
+def _correlate(x: Tensor, kernel: Tensor, before: tuple[int, int], output: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Correlate at stride 1 with ``kernel [kw, I, kh, O]``; return the result and ``x`` beside its shifted selves."""
+    samples = x.shape[0]
+    width, inputs, height, outputs = kernel.shape
+    rows, columns = output[0] + height - 1, output[1]
+    x = pad_or_crop(x, before, (rows, columns + width - 1))
+    shifted = tf.concat([x[:, :, j : j + columns] for j in range(width)], axis=-1)
+    flat = tf.reshape(shifted, [samples * rows * columns, width * inputs])
+    product = matmul(flat, tf.reshape(kernel, [width * inputs, height * outputs]))
+    product = tf.reshape(product, [samples, rows, columns, height * outputs])
+    total = product[:, : output[0], :, :outputs]
+    for i in range(1, height):
+        total = total + product[:, i : i + output[0], :, i * outputs : (i + 1) * outputs]
+    return total, shifted

@@ -1,0 +1,179 @@
+"""Sliding windows over images, as slices and pads of static shape.
+
+A window of ``kh × kw`` taps slides over ``[N, H, W, C]``. `gather` returns for each tap the image that it sees;
+`scatter` is its adjoint. Convolutions by matrix product and all pooling are built from these two.
+
+Strides are handled by phases: the image is viewed as ``[N, H/s, s, W/s, s·C]``, where every tap is a slice of unit
+stride. XNNPACK has no strided slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from model_export.ops.tensor import Tensor
+
+__all__ = ["Window", "gather", "pad_or_crop", "scatter", "turned_around"]
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Geometry of a window; every pair is (rows, columns).
+
+    Attributes
+    ----------
+    size
+        Size of the image.
+    kernel, strides
+        Size and stride of the window.
+    before, after
+        Padding before and after the image.
+    output
+        Number of places.
+    padding
+        How TensorFlow calls the padding, "SAME" or "VALID".
+    """
+
+    size: Pair
+    kernel: Pair
+    strides: Pair
+    before: Pair
+    after: Pair
+    output: Pair
+    padding: str
+
+    @classmethod
+    def of(cls, size: Pair, kernel: Pair, strides: Pair, padding: str) -> Window:
+        """Geometry for Keras's ``padding``, "same" or "valid"."""
+        axes = [_axis(n, k, s, padding) for n, k, s in zip(size, kernel, strides)]
+        (top, bottom, rows), (left, right, columns) = axes
+        return cls(size, kernel, strides, (top, left), (bottom, right), (rows, columns), padding.upper())
+
+    @property
+    def blocks(self) -> Pair:
+        """Number of strides that cover everything the window sees."""
+        rows, columns = (o + (k - 1) // s for o, k, s in zip(self.output, self.kernel, self.strides))
+        return rows, columns
+
+    @property
+    def pooled(self) -> np.ndarray:
+        """Number of taps that see the image and not its padding, ``[1, OH, OW, 1]``."""
+        axes = zip(self.size, self.kernel, self.strides, self.before, self.output)
+        rows, columns = (
+            np.array([min(o * s - b + k, n) - max(o * s - b, 0) for o in range(places)], np.float32)
+            for n, k, s, b, places in axes
+        )
+        return np.outer(rows, columns)[None, :, :, None]
+
+    @property
+    def taps(self) -> list[Pair]:
+        """Places within the window, row by row."""
+        return [(i, j) for i in range(self.kernel[0]) for j in range(self.kernel[1])]
+
+
+def _axis(size: int, kernel: int, stride: int, padding: str) -> tuple[int, int, int]:
+    if padding == "valid":
+        return 0, 0, (size - kernel) // stride + 1
+    output = -(-size // stride)
+    total = max((output - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2, output
+
+
+def pad_or_crop(x: Tensor, before: Pair, size: Pair, fill: float = 0.0) -> Tensor:
+    """Move the image by ``before`` and pad or crop it at its end to ``size``; ``[N, *size, C]``."""
+    _, height, width, _ = x.shape
+    rows = max(min(height, size[0] - before[0]), 0)
+    columns = max(min(width, size[1] - before[1]), 0)
+    top, left = (max(-b, 0) for b in before)
+    if (top, left, rows, columns) != (0, 0, height, width):
+        x = x[:, top:rows, left:columns, :]
+    _, height, width, _ = x.shape
+    top, left = (max(b, 0) for b in before)
+    bottom, right = size[0] - top - height, size[1] - left - width
+    if any((top, bottom, left, right)):
+        paddings = [[0, 0], [top, bottom], [left, right], [0, 0]]
+        x = tf.pad(x, paddings, constant_values=fill) if fill else tf.pad(x, paddings)
+    return x
+
+
+def gather(x: Tensor, window: Window, fill: float = 0.0) -> list[Tensor]:
+    """Return what each tap sees.
+
+    Parameters
+    ----------
+    x
+        ``[N, H, W, C]``.
+    window
+        The geometry.
+    fill
+        Value of the padding.
+
+    Returns
+    -------
+    list
+        One ``[N, OH, OW, C]`` for each tap, row by row.
+    """
+    samples, channels = x.shape[0], x.shape[-1]
+    (down, right), (blocks_h, blocks_w), (rows, columns) = window.strides, window.blocks, window.output
+    x = pad_or_crop(x, window.before, (blocks_h * down, blocks_w * right), fill)
+    if (down, right) == (1, 1):
+        return [x[:, i : i + rows, j : j + columns, :] for i, j in window.taps]
+    phases = tf.reshape(x, [samples, blocks_h, down, blocks_w, right * channels])
+    seen = []
+    for i, j in window.taps:
+        row, column, phase_h, phase_w = i // down, j // right, i % down, j % right * channels
+        tap = phases[
+            :, row : row + rows, phase_h : phase_h + 1, column : column + columns, phase_w : phase_w + channels
+        ]
+        seen.append(tf.reshape(tap, [samples, rows, columns, channels]))
+    return seen
+
+
+def scatter(parts: Sequence[Tensor], window: Window) -> Tensor:
+    """Add what each tap gives back at the place where it looked: the adjoint of `gather`.
+
+    Parameters
+    ----------
+    parts
+        One ``[N, OH, OW, C]`` for each tap, row by row.
+    window
+        The geometry.
+
+    Returns
+    -------
+    Tensor
+        ``[N, H, W, C]``.
+    """
+    samples, channels = parts[0].shape[0], parts[0].shape[-1]
+    (down, right), (blocks_h, blocks_w) = window.strides, window.blocks
+    phases: dict[Pair, Tensor] = {}
+    for (i, j), part in zip(window.taps, parts):
+        part = pad_or_crop(part, (i // down, j // right), (blocks_h, blocks_w))
+        phase = (i % down, j % right)
+        phases[phase] = phases[phase] + part if phase in phases else part
+    if (down, right) == (1, 1):
+        image = phases[0, 0]
+    else:
+        empty = tf.zeros([samples, blocks_h, blocks_w, channels], parts[0].dtype)
+        lines = [
+            tf.concat([phases.get((a, b), empty) for b in range(right)], axis=-1) if right > 1 else phases[a, 0]
+            for a in range(min(down, window.kernel[0]))
+        ]
+        lines += [tf.zeros_like(lines[0])] * (down - len(lines))
+        stacked = [tf.reshape(line, [samples, blocks_h, 1, blocks_w, right * channels]) for line in lines]
+        image = tf.concat(stacked, axis=2) if down > 1 else stacked[0]
+        image = tf.reshape(image, [samples, blocks_h * down, blocks_w * right, channels])
+    top, left = window.before
+    return pad_or_crop(image, (-top, -left), window.size)
+
+
+def turned_around(kernel: Tensor) -> Tensor:
+    """Reverse the rows and the columns of ``kernel [kh, kw, I, O]``; older runtimes reverse one axis only."""
+    height, width, inputs, outputs = kernel.shape
+    return tf.reshape(tf.reverse(tf.reshape(kernel, [height * width, inputs, outputs]), axis=[0]), kernel.shape)

@@ -1,0 +1,90 @@
+"""The same steps by Keras's own layers and TensorFlow's own gradients, to hold an exported model against.
+
+The layers are twins made from the configuration of the user's layers, so the user's model is never touched, and can
+be made in float64: the distance between Keras in float32 and in float64 says how much of a difference is rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from model_export.layers.activation import ends_in_softmax
+from model_export.network import INPUT, Network, Node
+from model_export.ops.dropout import dropout_mask
+from model_export.options import Sgd
+
+__all__ = ["Reference"]
+
+
+class Reference:
+    """A network of twin layers.
+
+    Parameters
+    ----------
+    network
+        The network to copy, with the present values of its variables.
+    dtype
+        "float32" or "float64".
+    """
+
+    def __init__(self, network: Network, dtype: str) -> None:
+        self._network = network
+        self._dtype = dtype
+        self._layers = {node.name: _twin(node, dtype) for node in network.nodes}
+
+    @property
+    def values(self) -> dict[str, np.ndarray]:
+        """Value of every variable by path."""
+        return {path: variable.numpy() for path, variable in self._variables().items()}
+
+    def logits(self, x: np.ndarray, first: Optional[int] = None, seed: int = 0) -> Any:
+        """Logits ``[B, K]`` of ``x``; layers from position ``first`` on in training mode."""
+        values = {INPUT: tf.constant(x, self._dtype)}
+        for position, node in enumerate(self._network.nodes):
+            layer, inputs = self._layers[node.name], [values[name] for name in node.inputs]
+            training = first is not None and position >= first
+            if node.rule.drops(node.layer):
+                mask = dropout_mask(tuple(inputs[0].shape), layer.rate, tf.constant(seed), node.name)
+                values[node.name] = inputs[0] * tf.cast(mask, self._dtype) if training else inputs[0]
+            else:
+                values[node.name] = layer(inputs if len(inputs) > 1 else inputs[0], training=training)
+        output = values[self._network.logits]
+        return tf.math.log(output) if ends_in_softmax(self._layers[self._network.logits]) else output
+
+    def step(
+        self, x: np.ndarray, y: np.ndarray, learning_rate: float, optimizer: Sgd, *, first: int, seed: int = 0
+    ) -> float:
+        """Train once from position ``first`` on; return the mean loss."""
+        variables = self._variables()
+        trained = [variables[path] for node in self._network.nodes[first:] for path in node.trainable_paths]
+        with tf.GradientTape() as tape:
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, self.logits(x, first, seed))
+            loss = tf.reduce_mean(losses)
+        gradients = tape.gradient(loss, [variable.value for variable in trained])
+        keras.optimizers.SGD(
+            learning_rate,
+            momentum=optimizer.momentum,
+            nesterov=optimizer.nesterov,
+            weight_decay=optimizer.weight_decay or None,
+        ).apply(gradients, trained)
+        return float(loss)
+
+    def _variables(self) -> Mapping[str, Any]:
+        return {
+            path: twin
+            for node in self._network.nodes
+            for path, twin in zip(node.variables, self._layers[node.name].weights)
+        }
+
+
+def _twin(node: Node, dtype: str) -> Any:
+    layer = type(node.layer).from_config({**node.layer.get_config(), "dtype": dtype})
+    shapes = [(None, *shape) for shape in node.input_shapes]
+    layer.build(shapes if len(shapes) > 1 else shapes[0])
+    layer.set_weights([variable.numpy() for variable in node.layer.weights])
+    return layer

@@ -1,0 +1,232 @@
+"""The signatures of a bundle's model, as TensorFlow functions that share variables (``docs/bundle.md``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from model_export.errors import ExportError
+from model_export.manifest import Signature, TensorSpec
+from model_export.network import INPUT, Network, Node
+from model_export.ops.loss import cross_entropy
+from model_export.ops.tensor import Tensor
+from model_export.options import Sgd
+from model_export.training import Batch, forward, gradient_step
+
+__all__ = ["TrainableModel", "signature_of_cut"]
+
+
+def signature_of_cut(cut: str) -> str:
+    """Name of the signature that trains from layer ``cut`` on; characters other than letters, digits and _ become _."""
+    return "train_from_" + re.sub(r"[^A-Za-z0-9_]", "_", cut)
+
+
+@dataclass(frozen=True)
+class _Function:
+    """A signature before it is traced; ``updates`` are the paths that it assigns."""
+
+    inputs: Mapping[str, Any]
+    body: Callable[..., dict[str, Tensor]]
+    updates: tuple[str, ...] = ()
+
+
+class TrainableModel(tf.Module):  # type: ignore[misc]
+    """Variables and signatures of a bundle's model.
+
+    Parameters
+    ----------
+    network
+        The network.
+    batch_size
+        Samples in each batch.
+    start
+        Position of the first layer that is carried as state; those before it become constants.
+    whole_head
+        Whether only the head is trained, so that there is no signature ``train``.
+    cuts
+        Position of each cut by the name of its layer.
+    optimizer
+        The optimizer.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        batch_size: int,
+        *,
+        start: int,
+        head_only: bool,
+        cuts: Mapping[str, int],
+        optimizer: Sgd,
+    ) -> None:
+        super().__init__()
+        self._network = network
+        self._batch_size = batch_size
+        self._start = start
+        self._optimizer = optimizer
+        carried = network.nodes[start:]
+        self._constants = {
+            path: variable.numpy() for node in network.nodes[:start] for path, variable in node.variables.items()
+        }
+        self._state: dict[str, tf.Variable] = {}
+        for node in carried:
+            for path, variable in node.variables.items():
+                self._state[path] = tf.Variable(variable.numpy(), name=f"v{len(self._state):04d}")
+        trained = [path for node in carried for path in node.trainable_paths]
+        self._velocities = {
+            path: tf.Variable(tf.zeros_like(self._state[path]), name=f"m{i:04d}")
+            for i, path in enumerate(trained)
+            if optimizer.momentum
+        }
+        self._anchors = {
+            path: tf.Variable(self._state[path], name=f"a{i:04d}")
+            for i, path in enumerate(trained)
+            if optimizer.proximal
+        }
+        self._functions = self._define(head_only, cuts)
+        self.concrete = {
+            name: tf.function(function.body).get_concrete_function(**function.inputs)
+            for name, function in self._functions.items()
+        }
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Variables by path, in the order of ``get`` and ``set``."""
+        return dict(self._state)
+
+    def describe(self) -> dict[str, Signature]:
+        """Return the manifest's entries of all signatures."""
+        described = {}
+        for name, function in self._functions.items():
+            outputs = self.concrete[name].structured_outputs
+            described[name] = Signature(
+                {key: _spec(value) for key, value in function.inputs.items()},
+                {key: _spec(outputs[key]) for key in sorted(outputs)},
+                function.updates,
+            )
+        return described
+
+    def _define(self, head_only: bool, cuts: Mapping[str, int]) -> dict[str, _Function]:
+        functions: dict[str, _Function] = {}
+        if not head_only:
+            functions["train"] = self._train(self._start, from_features=False)
+        for cut, position in cuts.items():
+            name = signature_of_cut(cut)
+            if name in functions:
+                raise ExportError(
+                    f"cut {cut!r}: another cut already has the signature {name}; rename one of the layers"
+                )
+            functions[name] = self._train(position, from_features=False)
+        x = {"x": self._input("x", self._network.input_shape)}
+        labels = {"y": self._input("y", (), tf.int32), "w": self._input("w", ())}
+        if self._start:
+            features = {"features": self._features_input()}
+            functions["features"] = _Function(x, lambda x: {"features": self._base(x)})
+            functions["train_head"] = self._train(self._start, from_features=True)
+            functions["evaluate_head"] = _Function(
+                {**features, **labels}, lambda features, y, w: self._evaluate(features, y, w)
+            )
+        functions["evaluate"] = _Function({**x, **labels}, lambda x, y, w: self._evaluate(self._base(x), y, w))
+        functions["infer"] = _Function(x, lambda x: {"probabilities": tf.nn.softmax(self._logits(self._base(x)))})
+        functions["get"] = _Function({}, self._get)
+        values = {
+            variable.name.partition(":")[0]: tf.TensorSpec(
+                variable.shape, variable.dtype, variable.name.partition(":")[0]
+            )
+            for variable in self._state.values()
+        }
+        functions["set"] = _Function(values, self._set, tuple(self._state))
+        return functions
+
+    def _input(self, name: str, shape: tuple[int, ...], dtype: Any = tf.float32) -> Any:
+        return tf.TensorSpec([self._batch_size, *shape], dtype, name)
+
+    @property
+    def _entry(self) -> str:
+        """Name of the value that enters the carried layers."""
+        return self._network.crossing(self._start)[0] if self._start else INPUT
+
+    def _features_input(self) -> Any:
+        return self._input("features", self._network.shape_of(self._entry))
+
+    def _base(self, x: Tensor) -> Tensor:
+        """Compute the constant part: input to features."""
+        nodes = self._network.nodes[: self._start]
+        return forward(self._network, nodes, {INPUT: x}, self._constants, constant=True).values[self._entry]
+
+    def _logits(self, features: Tensor) -> Tensor:
+        nodes = self._network.nodes[self._start :]
+        variables = {path: variable.read_value() for path, variable in self._state.items()}
+        return forward(self._network, nodes, {self._entry: features}, variables).values[self._network.logits]
+
+    def _evaluate(self, features: Tensor, y: Tensor, w: Tensor) -> dict[str, Tensor]:
+        scores = cross_entropy(self._logits(features), y, w)
+        return {"loss": scores.loss, "correct": scores.correct}
+
+    def _train(self, first: int, *, from_features: bool) -> _Function:
+        entry = self._features_input() if from_features else self._input("x", self._network.input_shape)
+        inputs = {
+            entry.name: entry,
+            "y": self._input("y", (), tf.int32),
+            "w": self._input("w", ()),
+            "learning_rate": tf.TensorSpec([], tf.float32, "learning_rate"),
+        }
+        if self._optimizer.proximal:
+            inputs["mu"] = tf.TensorSpec([], tf.float32, "mu")
+        trained = self._network.nodes[first:]
+        if any(node.rule.drops(node.layer) for node in trained):
+            inputs["seed"] = tf.TensorSpec([], tf.int32, "seed")
+
+        def step(**fed: Tensor) -> dict[str, Tensor]:
+            features = fed["features"] if from_features else self._base(fed["x"])
+            batch = Batch(fed["y"], fed["w"], fed["learning_rate"], fed.get("mu"), fed.get("seed"))
+            result = gradient_step(
+                self._network,
+                {self._entry: features},
+                {path: variable.read_value() for path, variable in self._state.items()},
+                {path: variable.read_value() for path, variable in self._velocities.items()},
+                {path: variable.read_value() for path, variable in self._anchors.items()},
+                batch,
+                self._optimizer,
+                start=self._start,
+                first=first,
+            )
+            for path, value in result.variables.items():
+                self._state[path].assign(value)
+            for path, value in result.velocities.items():
+                self._velocities[path].assign(value)
+            return {"loss": result.loss, "correct": result.correct}
+
+        return _Function(inputs, step, self._updates(trained))
+
+    def _updates(self, trained: tuple[Node, ...]) -> tuple[str, ...]:
+        changing = {path for node in trained for path in (*node.trainable_paths, *_statistics(node))}
+        return tuple(path for path in self._state if path in changing)
+
+    def _get(self) -> dict[str, Tensor]:
+        return {variable.name.partition(":")[0]: variable.read_value() for variable in self._state.values()}
+
+    def _set(self, **values: Tensor) -> dict[str, Tensor]:
+        for path, variable in self._state.items():
+            value = values[variable.name.partition(":")[0]]
+            variable.assign(value)
+            if path in self._anchors:
+                self._anchors[path].assign(value)
+            if path in self._velocities:
+                self._velocities[path].assign(tf.zeros(variable.shape))
+        return {"ok": tf.constant(1, tf.int32)}
+
+
+def _statistics(node: Node) -> tuple[str, ...]:
+    """Paths of the moving statistics that training changes."""
+    if not node.layer.trainable:
+        return ()
+    return tuple(path for path in node.variables if path.rpartition("/")[2].startswith("moving_"))
+
+
+def _spec(value: Any) -> TensorSpec:
+    return TensorSpec(tuple(value.shape), value.dtype.name)

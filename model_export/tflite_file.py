@@ -1,0 +1,55 @@
+"""What can be read off a ``.tflite`` file. Needs a runtime's schema, but no TensorFlow."""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from typing import Any
+
+__all__ = ["foreign_ops", "minimum_runtime", "op_counts"]
+
+_SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
+_MINIMUM_RUNTIME = b"min_runtime_version"
+
+
+def op_counts(content: bytes) -> dict[str, int]:
+    """Count the ops of all signatures by name, the most frequent first; a custom op's name begins with "custom "."""
+    schema = _schema()
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    model = schema.Model.GetRootAs(content, 0)
+    codes = []
+    for i in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(i)
+        custom = code.CustomCode()
+        builtin = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        codes.append(f"custom {custom.decode()}" if custom else builtin)
+    counts: Counter[str] = Counter()
+    for i in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(i)
+        counts.update(codes[graph.Operators(j).OpcodeIndex()] for j in range(graph.OperatorsLength()))
+    return dict(counts.most_common())
+
+
+def foreign_ops(content: bytes) -> list[str]:
+    """Names of the ops that no TFLite runtime has built in."""
+    return sorted(op for op in op_counts(content) if op == "CUSTOM" or op.startswith("custom "))
+
+
+def minimum_runtime(content: bytes) -> str:
+    """Oldest TensorFlow Lite that runs the file, as the converter noted it; "" if it did not."""
+    model = _schema().Model.GetRootAs(content, 0)
+    for i in range(model.MetadataLength()):
+        entry = model.Metadata(i)
+        if entry.Name() == _MINIMUM_RUNTIME:
+            data: bytes = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+            return data.rstrip(b"\0").decode()
+    return ""
+
+
+def _schema() -> Any:
+    for name in _SCHEMAS:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise ImportError("reading a .tflite file needs ai-edge-litert or tensorflow; install one of them")

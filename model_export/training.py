@@ -1,0 +1,208 @@
+"""Forward and backward passes over a network, and the step of the optimizer.
+
+The backward pass is written out: every layer's rule returns its own, and they are called from output to input. So the
+graph holds nothing but what the rules put there, no gradient that TensorFlow would register, and nothing at all before
+the first trained layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from model_export.layers.base import Applied, Call
+from model_export.network import Network, Node
+from model_export.ops.loss import cross_entropy
+from model_export.ops.tensor import Tensor
+from model_export.options import Sgd
+
+__all__ = ["Batch", "Pass", "StepResult", "forward", "gradient_step", "sgd"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a training step is fed with.
+
+    Attributes
+    ----------
+    labels
+        ``[B] int32``.
+    weights
+        ``[B] float32``.
+    learning_rate
+        Scalar.
+    mu
+        Weight of the proximal term, scalar; None without one.
+    seed
+        int32 scalar; None without dropout.
+    """
+
+    labels: Tensor
+    weights: Tensor
+    learning_rate: Tensor
+    mu: Optional[Tensor] = None
+    seed: Optional[Tensor] = None
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A forward pass: the value of each node by name, and how each layer was applied."""
+
+    values: Mapping[str, Tensor]
+    applied: Mapping[str, Applied]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Outcome of a step: mean loss, weight of the hits, new values of variables by path, and new momentum by path."""
+
+    loss: Tensor
+    correct: Tensor
+    variables: Mapping[str, Tensor]
+    velocities: Mapping[str, Tensor]
+
+
+def forward(
+    network: Network,
+    nodes: Sequence[Node],
+    given: Mapping[str, Tensor],
+    variables: Mapping[str, Tensor],
+    *,
+    constant: bool = False,
+    train: frozenset[str] = frozenset(),
+    batch: Optional[Batch] = None,
+) -> Pass:
+    """Compute ``nodes`` in their order.
+
+    Parameters
+    ----------
+    network
+        The network they belong to.
+    nodes
+        The nodes; what they take is in ``given`` or computed before.
+    given
+        Values by name.
+    variables
+        Values of all variables of ``nodes`` by path.
+    constant
+        Whether the variables are constants of the graph.
+    train
+        Names of the nodes that are in training mode.
+    batch
+        The batch; needed if any node is in training mode.
+    """
+    values = dict(given)
+    applied: dict[str, Applied] = {}
+    for node in nodes:
+        call = Call(
+            name=node.name,
+            inputs=tuple(values[name] for name in node.inputs),
+            variables={path.rpartition("/")[2]: variables[path] for path in node.variables},
+            constant=constant,
+            training=node.name in train,
+            weights=batch.weights if batch else None,
+            seed=batch.seed if batch else None,
+            logits=node.name == network.logits,
+        )
+        applied[node.name] = node.rule.apply(node.layer, call)
+        values[node.name] = applied[node.name].output
+    return Pass(values, applied)
+
+
+def backward(nodes: Sequence[Node], passed: Pass, output: str, gradient: Tensor, first: int) -> dict[str, Tensor]:
+    """Gradients of the trainable variables of ``nodes[first:]`` by path, given that of the output.
+
+    Layers that no trained layer lies before are left out.
+    """
+    needed: set[str] = set()
+    for node in nodes[first:]:
+        if node.trainable_paths or any(name in needed for name in node.inputs):
+            needed.add(node.name)
+    flowing: dict[str, Tensor] = {output: gradient}
+    found: dict[str, Tensor] = {}
+    for node in reversed(nodes[first:]):
+        if node.name not in needed or node.name not in flowing:
+            continue
+        gradients = passed.applied[node.name].backward(flowing.pop(node.name))
+        for path in node.trainable_paths:
+            found[path] = gradients.variables[path.rpartition("/")[2]]
+        for name, part in zip(node.inputs, gradients.inputs):
+            if name in needed:
+                flowing[name] = flowing[name] + part if name in flowing else part
+    return found
+
+
+def gradient_step(
+    network: Network,
+    given: Mapping[str, Tensor],
+    variables: Mapping[str, Tensor],
+    velocities: Mapping[str, Tensor],
+    anchors: Mapping[str, Tensor],
+    batch: Batch,
+    optimizer: Sgd,
+    *,
+    start: int,
+    first: int,
+) -> StepResult:
+    """One step of training.
+
+    Parameters
+    ----------
+    network
+        The network.
+    given
+        Value that enters the layers from ``start`` on, by name.
+    variables
+        Values of all variables from ``start`` on, by path.
+    velocities, anchors
+        Momentum, and the values that the proximal term pulls to, of trained variables by path; empty if not used.
+    batch
+        Labels, weights and so on.
+    optimizer
+        The optimizer.
+    start
+        Position of the first layer that is computed here.
+    first
+        Position of the first layer that is trained; those before it are in inference mode.
+    """
+    nodes = network.nodes[start:]
+    train = frozenset(node.name for node in network.nodes[first:])
+    passed = forward(network, nodes, given, variables, train=train, batch=batch)
+    scores = cross_entropy(passed.values[network.logits], batch.labels, batch.weights)
+    gradients = backward(nodes, passed, network.logits, scores.gradient(), first - start)
+    changed: dict[str, Tensor] = {}
+    moved: dict[str, Tensor] = {}
+    for path, gradient in gradients.items():
+        value, velocity = sgd(
+            optimizer, variables[path], gradient, batch, velocity=velocities.get(path), anchor=anchors.get(path)
+        )
+        changed[path] = value
+        if velocity is not None:
+            moved[path] = velocity
+    for node in nodes:
+        changed.update({f"{node.name}/{name}": value for name, value in passed.applied[node.name].updates.items()})
+    return StepResult(scores.loss / scores.weight, scores.correct, changed, moved)
+
+
+def sgd(
+    optimizer: Sgd,
+    value: Tensor,
+    gradient: Tensor,
+    batch: Batch,
+    *,
+    velocity: Optional[Tensor] = None,
+    anchor: Optional[Tensor] = None,
+) -> tuple[Tensor, Optional[Tensor]]:
+    """Return the new value and the new velocity of one variable; `model_export.options.Sgd` says how."""
+    rate = batch.learning_rate
+    if anchor is not None:
+        gradient = gradient + batch.mu * (value - anchor)
+    if optimizer.weight_decay:
+        value = value - value * (optimizer.weight_decay * rate)
+    if velocity is None:
+        return value - gradient * rate, None
+    velocity = velocity * optimizer.momentum - gradient * rate
+    if optimizer.nesterov:
+        return value + (velocity * optimizer.momentum - gradient * rate), velocity
+    return value + velocity, velocity
