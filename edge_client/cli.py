@@ -1,0 +1,204 @@
+"""Command line of the client: ``pocketfleet-client``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from edge_client.errors import EdgeError, SettingsError
+from model_export.errors import BundleError
+
+__all__ = ["main"]
+
+_EPILOG = """\
+examples:
+  # at home, over TLS with the certificate that the server made
+  pocketfleet-client run --server 192.168.1.10:8000 --ca ca.pem \\
+      --bundle cifar.bundle --data shard-3.npz --state ~/.pocketfleet
+
+  # on one machine, to try things out
+  pocketfleet-client run --server 127.0.0.1:8000 --insecure \\
+      --bundle cifar.bundle --data shard-3.npz --state /tmp/client-3
+
+  # the key to enrol at a server that admits only known devices
+  pocketfleet-client key --state ~/.pocketfleet > board-3.pem
+"""
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run the command line.
+
+    Returns
+    -------
+    0 after leaving cleanly, 1 when something failed, 2 when it was used wrongly.
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("urllib3").setLevel(logging.INFO)
+    try:
+        if options.command == "key":
+            _print_key(options.state)
+        else:
+            _run(options)
+    except SettingsError as error:
+        return _fail(error, 2)
+    except (EdgeError, BundleError) as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return 1
+    return 0
+
+
+def _print_key(state_directory: Path) -> None:
+    from edge_client.state import StateDirectory
+    from edge_client.transport.keys import ClientKey
+
+    # A running client holds the directory; its key can be read all the same.
+    key_file = state_directory / "key.pem"
+    if key_file.exists():
+        key = ClientKey.load_or_create(key_file)
+    else:
+        with StateDirectory(state_directory) as state:
+            key = ClientKey.load_or_create(state.key_file)
+    sys.stdout.write(key.public_pem.decode("ascii"))
+
+
+def _run(options: argparse.Namespace) -> None:
+    from edge_client.client import ClientConfig, run_client
+    from edge_client.worker import Worker
+
+    config = ClientConfig(
+        server=options.server,
+        state=options.state,
+        ca_file=options.ca,
+        insecure=options.insecure,
+        heartbeat_s=options.heartbeat,
+        give_up_after_s=options.give_up_after or None,
+        poll_longest_s=options.poll_longest,
+        leave_within_s=options.leave_within,
+    )
+    worker = Worker(
+        options.bundle,
+        options.data,
+        test_data=options.test_data,
+        name=options.name,
+        processor=options.processor,
+        profile=options.profile,
+        num_threads=options.threads,
+        trusted_key=_read(options.trust) if options.trust else None,
+    )
+    run_client(config, worker.handle)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pocketfleet-client",
+        description="Train a bundle on this device's data for a Flower server.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="take part until told to leave",
+        description="Connect to a server, do what it asks, and go on until SIGTERM or Ctrl-C. A client that was "
+        "killed takes up its work when it is started again with the same state directory.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    key = commands.add_parser(
+        "key",
+        help="print this device's public key",
+        description="Print the public key (PEM) that the server has to know, making the key if there is none.",
+        epilog="example:\n  pocketfleet-client key --state ~/.pocketfleet > board-3.pem",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for command in (run, key):
+        command.add_argument(
+            "--state",
+            type=Path,
+            required=True,
+            metavar="DIR",
+            help="this client's own directory: its key, its unfinished work",
+        )
+        command.add_argument("-v", "--verbose", action="store_true", help="log details, too")
+
+    run.add_argument("--server", required=True, metavar="HOST:PORT", help="address of the SuperLink")
+    run.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="what to train (directory or zip)")
+    run.add_argument("--data", type=Path, required=True, metavar="FILE", help="training data: .npz or image folder")
+    run.add_argument("--test-data", type=Path, metavar="FILE", help="own test data (default: the training data)")
+    trust = run.add_mutually_exclusive_group()
+    trust.add_argument("--ca", type=Path, metavar="FILE", help="PEM of the authority behind the server's certificate")
+    trust.add_argument("--insecure", action="store_true", help="no TLS: whoever is on the way can read and alter all")
+    run.add_argument("--trust", type=Path, metavar="KEY.pem", help="public key that must have signed the bundle")
+    run.add_argument("--name", default="", metavar="NAME", help="name in reports (default: host and data file)")
+    run.add_argument("--processor", default="cpu", metavar="CLASS", help="cpu, gpu, ...: whose cutoff applies here")
+    run.add_argument("--profile", default="generic", metavar="NAME", help="device profile for a modelled energy figure")
+    run.add_argument("--threads", type=_positive_int, metavar="N", help="threads for training (default: the fastest)")
+    run.add_argument(
+        "--give-up-after",
+        type=_seconds,
+        default=600.0,
+        metavar="S",
+        help="end when the server does not answer for this long; 0: never (default: %(default)g)",
+    )
+    run.add_argument(
+        "--heartbeat",
+        type=_seconds,
+        default=60.0,
+        metavar="S",
+        help="the server counts this client as gone after twice as long without a sign (default: %(default)g)",
+    )
+    run.add_argument(
+        "--poll-longest",
+        type=_seconds,
+        default=5.0,
+        metavar="S",
+        help="longest wait between two questions for work (default: %(default)g)",
+    )
+    run.add_argument(
+        "--leave-within",
+        type=_seconds,
+        default=15.0,
+        metavar="S",
+        help="when leaving, wait this long for the server to take the last reply (default: %(default)g)",
+    )
+    return parser
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    return value
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _fail(error: BaseException, code: int) -> int:
+    print(f"pocketfleet-client: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
