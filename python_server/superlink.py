@@ -206,18 +206,24 @@ class SuperLink:
 
 def _start_process(settings: Mapping[str, object], descriptor: int, log: TextIO) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "python_server.superlink_process"],
+        [sys.executable, "-P", "-m", "python_server.superlink_process"],
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,
         pass_fds=[descriptor],
-        env=quiet_flower(),
+        env={**quiet_flower(), "PYTHONPATH": _import_path()},
         text=True,
     )
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError), process.stdin:
         json.dump(settings, process.stdin)
     return process
+
+
+def _import_path() -> str:
+    """Return the import path of a child that has to find this very package, installed or not."""
+    here = str(Path(__file__).resolve().parent.parent)
+    return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,6 +12,7 @@ the process list.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import hmac
 import ipaddress
@@ -84,6 +85,34 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def _short_way(full: Any) -> _App:
+    """Send Fleet and Runtime requests past the middleware that has nothing to do for them.
+
+    Flower wraps every request in eight layers, and each costs some 0.3 ms. Five of them only look at Control requests,
+    event logs or traces, none of which a training round has; without them a request takes half the time.
+    """
+    from flwr.supercore.error import http_error_translator
+    from flwr.supercore.protobuf.translation import ProtobufTranslationMiddleware
+    from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
+
+    needed = (ProtobufTranslationMiddleware, NodeAuthMiddleware)
+    short = copy.copy(full)
+    short.user_middleware = [
+        layer
+        for layer in full.user_middleware
+        if layer.cls in needed or layer.kwargs.get("dispatch") is http_error_translator
+    ]
+    if len(short.user_middleware) != len(needed) + 1:
+        raise RuntimeError("this version of flwr has other middleware than the one this program was written for")
+
+    async def route(scope: _Scope, receive: _Receive, send: _Send) -> None:
+        path = scope.get("path", "")
+        app = short if path.startswith((_OPEN_TO_DEVICES, _RUNTIME)) else full
+        await app(scope, receive, send)
+
+    return route
+
+
 def main() -> None:
     """Serve until told to stop."""
     settings = json.load(sys.stdin)
@@ -125,7 +154,7 @@ def main() -> None:
         isolation=ISOLATION_MODE_PROCESS,
         runtime_dependency_install=False,
     )
-    app = Gate(create_app(config, SuperLinkLifespan), settings["secret"])
+    app = Gate(_short_way(create_app(config, SuperLinkLifespan)), settings["secret"])
     server = uvicorn.Server(
         uvicorn.Config(
             app,

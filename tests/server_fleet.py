@@ -1,0 +1,61 @@
+"""Clients in threads, speaking the real protocol to a real SuperLink, that do whatever a test wants of them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Callable, Optional
+
+from edge_client.client import serve
+from edge_client.polling import AdaptivePoll
+from edge_client.records import QUERY, Reply, Scalar, Task
+from edge_client.state import StateDirectory
+from edge_client.transport.clock import ServerClock
+from edge_client.transport.connection import Connection, Security
+from edge_client.transport.fleet import FleetTransport
+from edge_client.transport.keys import ClientKey
+from edge_client.transport.session import Session
+
+Behaviour = Callable[[Task], Reply]
+
+
+@contextlib.contextmanager
+def client(server: str, state: Path, handler: Behaviour, *, ca_file: Optional[Path] = None) -> Iterator[None]:
+    """Run one client in a thread while in the block."""
+    stop = threading.Event()
+    thread = threading.Thread(target=_serve, args=(server, state, handler, ca_file, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(20)
+
+
+def public_key(state: Path) -> bytes:
+    """Return the public key of the client with this state directory."""
+    with StateDirectory(state) as directory:
+        return ClientKey.load_or_create(directory.key_file).public_pem
+
+
+def named(name: str, behaviour: Behaviour, facts: Optional[Mapping[str, Scalar]] = None) -> Behaviour:
+    """Answer queries with facts, and everything else as ``behaviour`` does."""
+
+    def handle(task: Task) -> Reply:
+        if task.kind == QUERY:
+            info: dict[str, Scalar] = {"name": name, "processor": "cpu", "num-examples": 10, **(facts or {})}
+            return Reply(metrics={"num-examples": int(info["num-examples"])}, info=info)
+        return behaviour(task)
+
+    return handle
+
+
+def _serve(server: str, state: Path, handler: Behaviour, ca_file: Optional[Path], stop: threading.Event) -> None:
+    with StateDirectory(state) as directory:
+        clock, key = ServerClock(), ClientKey.load_or_create(directory.key_file)
+        connection = Connection(server, key, clock, security=Security(ca_file, insecure=ca_file is None))
+        session = Session(connection, key, directory, heartbeat_s=30, give_up_after_s=60, stop=stop)
+        transport = FleetTransport(session, directory, clock, max_message_bytes=1 << 30, leave_within_s=1)
+        serve(transport, handler, AdaptivePoll(0.02, 0.5), stop)
