@@ -1,0 +1,83 @@
+"""What tests of several folders share: real digits, and bundles exported from them once per session."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Scikit-learn's handwritten digits: 8x8 grey ``uint8`` images, shuffled, 1,437 to train on and 360 to test."""
+
+    x: np.ndarray
+    y: np.ndarray
+    test_x: np.ndarray
+    test_y: np.ndarray
+
+    def save(self, path: Path, rows: slice = slice(None)) -> Path:
+        """Write some training samples as a client's data."""
+        np.savez(path, x=self.x[rows], y=self.y[rows])
+        return path
+
+    def save_test(self, path: Path) -> Path:
+        """Write the test samples."""
+        np.savez(path, x=self.test_x, y=self.test_y)
+        return path
+
+
+@pytest.fixture(scope="session")
+def digits() -> Digits:
+    """Load the digits."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    x = np.round(data.images * (255 / 16)).astype(np.uint8)[..., None]
+    y = data.target.astype(np.int32)
+    order = np.random.default_rng(0).permutation(len(x))
+    x, y = x[order], y[order]
+    return Digits(x[:1437], y[:1437], x[1437:], y[1437:])
+
+
+@pytest.fixture(scope="session")
+def digits_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export a CNN with batch norm that trains whole or from two cuts, with a proximal term."""
+    import keras
+
+    from model_export import Sgd, export
+    from model_export.zoo.small_cnn import small_cnn
+
+    keras.utils.set_random_seed(1)
+    path = tmp_path_factory.mktemp("bundles") / "digits"
+    export(
+        small_cnn((8, 8, 1), 10, filters=(8, 16, 16)),
+        path,
+        batch_size=16,
+        cuts=("conv2", "conv3"),
+        optimizer=Sgd(momentum=0.9, proximal=True),
+        input_scale=1 / 255,
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def head_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export the same CNN with a frozen base: only its last dense layer trains, from features."""
+    import keras
+
+    from model_export import export
+    from model_export.zoo.small_cnn import small_cnn
+
+    keras.utils.set_random_seed(1)
+    path = tmp_path_factory.mktemp("bundles") / "digits_head"
+    export(small_cnn((8, 8, 1), 10, filters=(8, 16)), path, batch_size=16, trainable="head", input_scale=1 / 255)
+    return path
