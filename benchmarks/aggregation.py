@@ -1,0 +1,116 @@
+"""Aggregate many large updates: our streaming aggregator beside Flower's own, in one run.
+
+Both get the same updates in the form in which each receives them: Flower `ArrayRecord`s of one array per variable, ours
+the packed bytes of `docs/protocol.md`. Decoding them is part of the time of both. To keep 100 updates of 14 MB out of
+memory, a few distinct ones are used over and over; Flower's function wants all records at once, as in its strategies.
+
+Example: python benchmarks/aggregation.py --updates 100 --megabytes 14
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import tracemalloc
+from collections.abc import Iterator
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
+from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
+
+from model_export.tensors import pack, unpack
+from python_server.aggregate import Aggregator
+
+DISTINCT = 4
+WEIGHTS = (100, 250, 75, 310)
+
+
+def main() -> None:
+    """Measure, and print a table or JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--updates", type=int, default=100, help="how many updates (default: 100)")
+    parser.add_argument("--megabytes", type=float, default=14, help="size of one update in MB (default: 14)")
+    parser.add_argument("--variables", type=int, default=50, help="variables in the model (default: 50)")
+    parser.add_argument("--repeats", type=int, default=3, help="the fastest of so many counts (default: 3)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+
+    size = int(arguments.megabytes * 1e6 / 4 / arguments.variables)
+    random = np.random.default_rng(0)
+    updates = [
+        {f"layer{i}/kernel": random.standard_normal(size, dtype=np.float32) for i in range(arguments.variables)}
+        for _ in range(DISTINCT)
+    ]
+    model_bytes = sum(array.nbytes for array in updates[0].values())
+
+    packed = [bytes(pack(update)) for update in updates]
+    records = [
+        RecordDict(
+            {
+                "arrays": ArrayRecord({name: Array(array) for name, array in update.items()}),
+                "metrics": MetricRecord({"num-examples": weight}),
+            }
+        )
+        for update, weight in zip(updates, WEIGHTS)
+    ]
+
+    def ours() -> dict[str, np.ndarray]:
+        with Aggregator(updates[0]) as aggregator:
+            for update, weight in stream(packed, arguments.updates):
+                aggregator.add(update, weight)
+            return aggregator.result()
+
+    def flowers() -> ArrayRecord:
+        return aggregate_arrayrecords([records[i % DISTINCT] for i in range(arguments.updates)], "num-examples")
+
+    ours_s, flowers_s = fastest(ours, arguments.repeats), fastest(flowers, arguments.repeats)
+    result, reference = ours(), flowers()
+    largest = max(float(np.abs(result[name] - array.numpy()).max()) for name, array in reference.items())
+    tracemalloc.start()
+    ours()
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    figures = {
+        "updates": arguments.updates,
+        "model_mb": model_bytes / 1e6,
+        "ours_s": ours_s,
+        "flower_s": flowers_s,
+        "ours_mb_per_s": arguments.updates * model_bytes / ours_s / 1e6,
+        "flower_mb_per_s": arguments.updates * model_bytes / flowers_s / 1e6,
+        "throughput_ratio": flowers_s / ours_s,
+        "peak_beyond_updates_in_models": peak_bytes / model_bytes,
+        "largest_difference": largest,
+    }
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+        return
+    print(f"{arguments.updates} updates of {figures['model_mb']:.1f} MB")
+    print(f"  ours    {ours_s:7.3f} s  {figures['ours_mb_per_s']:8.0f} MB/s")
+    print(f"  flwr    {flowers_s:7.3f} s  {figures['flower_mb_per_s']:8.0f} MB/s")
+    print(f"  throughput ratio {figures['throughput_ratio']:.2f}")
+    print(f"  our peak memory beyond the updates: {figures['peak_beyond_updates_in_models']:.2f} models")
+    print(f"  largest difference of the results: {largest:.1e}")
+
+
+def stream(packed: list[bytes], count: int) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+    """Yield updates as they would come from the network."""
+    for i in range(count):
+        yield unpack(packed[i % DISTINCT]), WEIGHTS[i % DISTINCT]
+
+
+def fastest(function: object, repeats: int) -> float:
+    """Return the shortest time of several calls, in seconds."""
+    assert callable(function)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+if __name__ == "__main__":
+    main()
