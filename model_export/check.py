@@ -10,10 +10,10 @@ import numpy as np
 from model_export.errors import ConversionError
 from model_export.network import Network
 from model_export.options import Sgd
-from model_export.quiet import quiet
 from model_export.reference import Reference
+from model_export.runner import SignatureRunner
 
-__all__ = ["check_against_keras", "open_interpreter"]
+__all__ = ["check_against_keras"]
 
 _LEARNING_RATE = 0.01
 _SEED = 7
@@ -59,7 +59,7 @@ def check_against_keras(
     ConversionError
         A result differs by more than rounding explains; the message says which.
     """
-    run = open_interpreter(content)
+    run = SignatureRunner(content)
     x = _images((batch_size, *network.input_shape)) * np.float32(scale) + np.float32(offset)
     y = np.arange(batch_size, dtype=np.int32) % network.classes
     w = np.ones(batch_size, np.float32)
@@ -113,42 +113,12 @@ def _log_softmax(logits: Any) -> np.ndarray:
 
 
 def _images(shape: tuple[int, ...]) -> np.ndarray:
-    """Return pixels 0 … 255 whose samples differ in more than noise, so that no batch norm sees a variance near zero."""
+    """Return pixels 0 … 255.
+
+    The samples differ in more than noise, so that no batch norm sees a variance near zero.
+    """
     random = np.random.default_rng(0)
     coarse = random.uniform(0, 255, (shape[0], *[min(size, 4) for size in shape[1:]]))
     for axis, size in enumerate(shape):
         coarse = np.take(coarse, np.arange(size) * coarse.shape[axis] // size, axis=axis)
     return np.clip(coarse + random.normal(0, 16, shape), 0, 255).astype(np.float32)
-
-
-class _Runner:
-    """Signatures of a model, called by name."""
-
-    def __init__(self, interpreter: Any) -> None:
-        self._interpreter = interpreter
-        self._signatures = interpreter.get_signature_list()
-        self._runners: dict[str, Any] = {}
-
-    def inputs(self, name: str) -> list[str]:
-        """Names of a signature's inputs."""
-        return list(self._signatures[name]["inputs"])
-
-    def __call__(self, name: str, **inputs: Any) -> dict[str, Any]:
-        """Run a signature; return copies of its outputs."""
-        if name not in self._runners:
-            self._runners[name] = self._interpreter.get_signature_runner(name)
-        return {key: np.array(value) for key, value in self._runners[name](**inputs).items()}
-
-
-def open_interpreter(content: bytes) -> _Runner:
-    """Load a TFLite file into LiteRT, or where that is not installed into TensorFlow's own interpreter."""
-    with quiet():
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError:
-            import tensorflow as tf
-
-            Interpreter = tf.lite.Interpreter
-        interpreter = Interpreter(model_content=content)
-        interpreter.allocate_tensors()
-    return _Runner(interpreter)

@@ -150,27 +150,33 @@ def scatter(parts: Sequence[Tensor], window: Window) -> Tensor:
     Tensor
         ``[N, H, W, C]``.
     """
-    samples, channels = parts[0].shape[0], parts[0].shape[-1]
     (down, right), (blocks_h, blocks_w) = window.strides, window.blocks
     phases: dict[Pair, Tensor] = {}
     for (i, j), part in zip(window.taps, parts):
         part = pad_or_crop(part, (i // down, j // right), (blocks_h, blocks_w))
         phase = (i % down, j % right)
         phases[phase] = phases[phase] + part if phase in phases else part
-    if (down, right) == (1, 1):
-        image = phases[0, 0]
-    else:
-        empty = tf.zeros([samples, blocks_h, blocks_w, channels], parts[0].dtype)
-        lines = [
-            tf.concat([phases.get((a, b), empty) for b in range(right)], axis=-1) if right > 1 else phases[a, 0]
-            for a in range(min(down, window.kernel[0]))
-        ]
-        lines += [tf.zeros_like(lines[0])] * (down - len(lines))
-        stacked = [tf.reshape(line, [samples, blocks_h, 1, blocks_w, right * channels]) for line in lines]
-        image = tf.concat(stacked, axis=2) if down > 1 else stacked[0]
-        image = tf.reshape(image, [samples, blocks_h * down, blocks_w * right, channels])
+    image = _interleave(phases, window.strides)
     top, left = window.before
     return pad_or_crop(image, (-top, -left), window.size)
+
+
+def _interleave(phases: dict[Pair, Tensor], strides: Pair) -> Tensor:
+    """Lay out images ``[N, BH, BW, C]``, one for each phase, as one ``[N, BH·s, BW·s, C]``; absent phases are zero."""
+    down, right = strides
+    if strides == (1, 1):
+        return phases[0, 0]
+    samples, blocks_h, blocks_w, channels = phases[0, 0].shape
+    rows, columns = (1 + max(axis) for axis in zip(*phases))
+    lines = []
+    for a in range(rows):
+        line = [phases[a, b] for b in range(columns)]
+        joined = tf.concat(line, axis=-1) if columns > 1 else line[0]
+        lines.append(tf.reshape(joined, [samples * blocks_h, 1, blocks_w, columns * channels]))
+    image = tf.concat(lines, axis=1) if rows > 1 else lines[0]
+    if (rows, columns) != strides:
+        image = tf.pad(image, [[0, 0], [0, down - rows], [0, 0], [0, (right - columns) * channels]])
+    return tf.reshape(image, [samples, blocks_h * down, blocks_w * right, channels])
 
 
 def turned_around(kernel: Tensor) -> Tensor:

@@ -1,1 +1,75 @@
-"""Architectures, one family a file."""
+"""Architectures by name, one family a file."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from model_export.errors import ExportError
+from model_export.zoo.mobilenet_v2 import mobilenet_v2
+from model_export.zoo.small_cnn import small_cnn
+
+__all__ = ["ARCHITECTURES", "Architecture", "build"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A way to build networks; they take ``pixel * input_scale + input_offset``."""
+
+    build: Callable[..., Any]
+    input_scale: float
+    input_offset: float
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the options beyond input shape and classes."""
+        parameters = inspect.signature(self.build).parameters.values()
+        return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "mobilenet_v2": Architecture(mobilenet_v2, 1 / 127.5, -1.0),
+    "small_cnn": Architecture(small_cnn, 1 / 255, 0.0),
+}
+
+
+def build(name: str, input_shape: tuple[int, int, int], classes: int, **options: Any) -> Any:
+    """Build a network.
+
+    Parameters
+    ----------
+    name
+        A key of `ARCHITECTURES`.
+    input_shape
+        Height, width, channels.
+    classes
+        Number of classes.
+    **options
+        The architecture's own options.
+
+    Returns
+    -------
+    keras.Model
+        Takes ``pixel * input_scale + input_offset`` of its `Architecture`.
+
+    Raises
+    ------
+    ExportError
+        There is no such architecture or option, or the architecture cannot be built with these values.
+    """
+    architecture = ARCHITECTURES.get(name)
+    if architecture is None:
+        raise ExportError(f"no architecture is called {name!r}; there are {', '.join(ARCHITECTURES)}")
+    unknown = sorted(set(options) - set(architecture.options))
+    if unknown:
+        raise ExportError(f"{name} has no option {unknown[0]!r}; it has {', '.join(architecture.options)}")
+    try:
+        return architecture.build(input_shape, classes, **options)
+    except ExportError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise ExportError(
+            f"{name} cannot be built for input {list(input_shape)}: {str(error).splitlines()[0]}"
+        ) from error

@@ -13,7 +13,7 @@ __all__ = ["small_cnn"]
 def small_cnn(
     input_shape: tuple[int, int, int], classes: int, *, filters: Sequence[int] = (16, 32, 64), dropout: float = 0.0
 ) -> Any:
-    """Blocks of convolution, batch norm, ReLU and pooling, then one dense layer.
+    """Blocks of convolution, batch norm and ReLU, then one dense layer.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def small_cnn(
     Returns
     -------
     keras.Model
-        Ends in logits.
+        Ends in logits; takes pixels scaled to 0 … 1.
     """
     inputs = keras.Input(input_shape)
     x = inputs
