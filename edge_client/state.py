@@ -6,6 +6,7 @@ One directory, one client::
     node.json   the number that the server knows it by
     task        the message it works on; the message's arrays stay with the server until the reply is safe
     reply       the finished reply, until the server has all of it
+    session     the server's name for the exchange in which the reply is being sent
     lock        held by the running client
 
 Each file is written whole or not at all, and is on the disk before the step that depends on it.
@@ -147,9 +148,20 @@ class StateDirectory:
 
         self._write("reply", parts())
 
+    def session(self) -> str:
+        """Return the server's name for the exchange in which the reply was being sent; empty: not known."""
+        content = self._read("session") or b""
+        return content.decode("ascii", errors="ignore")
+
+    def save_session(self, session: str) -> None:
+        """Keep the server's name for the exchange that is about to begin."""
+        # Losing it to a power cut costs little, so the disk is not made to hurry.
+        self._write("session", [session.encode("ascii", errors="ignore")], durable=False)
+
     def forget_reply(self) -> None:
         """Drop the reply: the server has it, or does not want it."""
         self._remove("reply")
+        self._remove("session")
 
     def _holder(self) -> str:
         self._lock.seek(0)
@@ -164,16 +176,18 @@ class StateDirectory:
         except OSError as error:
             raise StateError(f"{self.path / name}: cannot be read: {error.strerror}") from error
 
-    def _write(self, name: str, parts: Iterable[Buffer]) -> None:
+    def _write(self, name: str, parts: Iterable[Buffer], *, durable: bool = True) -> None:
         # One client holds the directory, so a fixed temporary name is safe and a kill leaves at most one behind.
         temporary = self.path / f"{name}.tmp"
         try:
             with open(temporary, "wb") as file:
                 file.writelines(parts)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             os.replace(temporary, self.path / name)
-            self._sync()
+            if durable:
+                self._sync()
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise StateError(f"{self.path / name}: cannot be written: {error.strerror}") from error

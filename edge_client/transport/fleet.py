@@ -5,8 +5,9 @@ What this leans on was found out on a real SuperLink and is held by `tests/trans
 * a message is marked as delivered when it is handed out, and never handed out again, but its objects stay until
   ``confirm-message-received``. So the message's metadata goes to the disk at once, and the server is told that it
   arrived only when the reply is on the disk too: a client killed in between fetches the arrays again.
-* ``push-messages`` may be repeated with the same reply, whether its push session still lives, has expired or is done:
-  each time it lists the objects that are missing. A reply that nobody waits for is not stored, and lists none.
+* ``push-messages`` may be repeated with the same reply and lists the objects that are missing; none when it has them
+  all, and none when nobody waits for the reply. Nor does it list any once the server's app has taken the announced
+  reply and waits for its objects, which for three minutes can still be sent in the old push session.
 * a reply is lost when its node is inactive as the server looks for it. A reply that was looked at is gone from the
   server's object store, which any node may ask.
 """
@@ -239,17 +240,33 @@ class FleetTransport:
             )
             missing = set(answer.objects_to_push)
             if not missing:
-                return "sent" if attempt else "sent-before-or-unwanted" if resumed else "unwanted"
-            stored = True
-            for object_id in reply.object_ids:
-                if object_id in missing:
-                    stored &= self._push_object(
-                        message.run_id, object_id, reply.read(object_id), answer.session_id, traffic
-                    )
-            if stored:
-                self._last_pushed = (message.run_id, message.message_id)
-                return "sent"
-        return "refused reason=objects-not-stored"
+                if attempt == 0 and not self._send_in_old_session(reply, message.run_id, traffic, resumed=resumed):
+                    return "sent-before-or-unwanted" if resumed else "unwanted"
+                break
+            self._state.save_session(answer.session_id)
+            stored = [
+                self._push_object(message.run_id, object_id, reply.read(object_id), answer.session_id, traffic)
+                for object_id in reply.object_ids
+                if object_id in missing
+            ]
+            if all(stored):
+                break
+        else:
+            return "refused reason=objects-not-stored"
+        self._last_pushed = (message.run_id, message.message_id)
+        return "sent"
+
+    def _send_in_old_session(self, reply: SavedReply, run_id: int, traffic: Traffic, *, resumed: bool) -> bool:
+        """Send to an app that took the announcement of an earlier try; False when there is none."""
+        # The name is lost if the answer to the announcement was; the server then finds the session by the objects.
+        session = self._state.session()
+        any_stored = False
+        for object_id in reply.object_ids:
+            stored = self._push_object(run_id, object_id, reply.read(object_id), session, traffic)
+            any_stored |= stored
+            if not stored and not resumed:
+                break
+        return any_stored
 
     def _push_object(self, run_id: int, object_id: str, content: bytes, session_id: str, traffic: Traffic) -> bool:
         return self._session.call(
