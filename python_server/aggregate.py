@@ -28,7 +28,7 @@ __all__ = ["Aggregator", "Index", "check_update"]
 Index = Union[tuple[slice, ...], np.ndarray, tuple[np.ndarray, ...]]
 """Which part of a variable an update holds: slices, a boolean mask, or what `numpy.ix_` returns (no index twice)."""
 
-_BLOCK = 2**17
+_BLOCK = 2**16
 """Coordinates handled at once: the block's float64 values stay in the processor's second-level cache."""
 _SINGLE_THREADED = 2**19
 """Models with fewer coordinates are not worth a second thread."""
@@ -103,7 +103,7 @@ class Aggregator:
         if isinstance(weight, bool) or not isinstance(weight, (int, np.integer)) or weight < 1:
             raise UpdateError(f"weight {weight!r} is not a whole number from 1")
         where = where or {}
-        check_update(update, self._reference, names=names, where=where)
+        check_update(update, self._reference, names=names, where=where, pool=self._pool)
         blocks: list[tuple[np.ndarray, np.ndarray]] = []
         for name, value in update.items():
             if name not in self._sums:
@@ -160,6 +160,7 @@ def check_update(
     *,
     names: Optional[Collection[str]] = None,
     where: Optional[Mapping[str, Index]] = None,
+    pool: Optional[ThreadPoolExecutor] = None,
 ) -> None:
     """Raise `UpdateError` unless an update fits the global model.
 
@@ -173,6 +174,8 @@ def check_update(
         The variables that the update has to hold, no more and no fewer; None allows any of the reference.
     where
         See `Aggregator.add`.
+    pool
+        Threads that help to look for NaN.
     """
     where = where or {}
     for name, value in update.items():
@@ -184,23 +187,24 @@ def check_update(
             raise UpdateError(f"{name!r} has shape {list(value.shape)} instead of {list(expected)}")
         if not np.can_cast(value.dtype, reference[name].dtype, "same_kind"):
             raise UpdateError(f"{name!r} has dtype {value.dtype} instead of {reference[name].dtype}")
-        if value.dtype.kind == "f" and not _all_finite(value):
-            what = "NaN" if np.isnan(value).any() else "an infinite value"
-            raise UpdateError(f"{name!r} holds {what}")
     missing = [name for name in names or () if name not in update]
     if missing:
         raise UpdateError(f"{missing[0]!r} is missing" + (f", and {len(missing) - 1} more" if missing[1:] else ""))
     unknown = [name for name in where if name not in update]
     if unknown:
         raise UpdateError(f"a part is given for {unknown[0]!r}, which the update does not hold")
+    _check_finite(update, pool)
+
+
+def _check_finite(update: Mapping[str, np.ndarray], pool: Optional[ThreadPoolExecutor]) -> None:
+    floats = {name: value for name, value in update.items() if value.dtype.kind == "f"}
+    for name, finite in zip(floats, (pool.map if pool else map)(_all_finite, floats.values())):
+        if not finite:
+            what = "NaN" if np.isnan(floats[name]).any() else "an infinite value"
+            raise UpdateError(f"{name!r} holds {what}")
 
 
 def _all_finite(value: np.ndarray) -> bool:
-    """Tell whether there is no NaN or infinity, mostly in the one pass of a dot product."""
-    if value.dtype == np.float32 and value.flags.c_contiguous:
-        flat = value.reshape(-1)
-        if np.isfinite(np.dot(flat, flat)):
-            return True  # otherwise the squares may just have overflowed
     return bool(np.isfinite(value).all())
 
 
