@@ -193,19 +193,19 @@ def check_update(
     unknown = [name for name in where if name not in update]
     if unknown:
         raise UpdateError(f"a part is given for {unknown[0]!r}, which the update does not hold")
-    _check_finite(update, pool)
+    _check_finite(update, pool, pool._max_workers if pool else 1)
 
 
-def _check_finite(update: Mapping[str, np.ndarray], pool: Optional[ThreadPoolExecutor]) -> None:
-    floats = {name: value for name, value in update.items() if value.dtype.kind == "f"}
-    for name, finite in zip(floats, (pool.map if pool else map)(_all_finite, floats.values())):
-        if not finite:
-            what = "NaN" if np.isnan(floats[name]).any() else "an infinite value"
-            raise UpdateError(f"{name!r} holds {what}")
+def _check_finite(update: Mapping[str, np.ndarray], pool: Optional[ThreadPoolExecutor], threads: int) -> None:
+    floats = [(name, value) for name, value in update.items() if value.dtype.kind == "f"]
+    shares = [floats[start::threads] for start in range(threads)]
+    for name in filter(None, (pool.map if pool else map)(_first_not_finite, shares)):
+        what = "NaN" if np.isnan(update[name]).any() else "an infinite value"
+        raise UpdateError(f"{name!r} holds {what}")
 
 
-def _all_finite(value: np.ndarray) -> bool:
-    return bool(np.isfinite(value).all())
+def _first_not_finite(share: list[tuple[str, np.ndarray]]) -> Optional[str]:
+    return next((name for name, value in share if not np.isfinite(value).all()), None)
 
 
 def _add_weighted(blocks: list[tuple[np.ndarray, np.ndarray]], weight: float) -> None:
