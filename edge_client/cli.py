@@ -93,6 +93,7 @@ def _run(options: argparse.Namespace) -> None:
         processor=options.processor,
         profile=options.profile,
         num_threads=options.threads,
+        cache_features=not options.no_feature_cache,
         trusted_key=_read(options.trust) if options.trust else None,
     )
     run_client(config, worker.handle)
@@ -143,6 +144,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--processor", default="cpu", metavar="CLASS", help="cpu, gpu, ...: whose cutoff applies here")
     run.add_argument("--profile", default="generic", metavar="NAME", help="device profile for a modelled energy figure")
     run.add_argument("--threads", type=_positive_int, metavar="N", help="threads for training (default: the fastest)")
+    run.add_argument(
+        "--no-feature-cache",
+        action="store_true",
+        help="compute a frozen base anew in every step: slower, but needs no memory for every sample's features",
+    )
     run.add_argument(
         "--give-up-after",
         type=_seconds,

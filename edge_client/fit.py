@@ -70,6 +70,7 @@ def fit(
     mu: float = 0.0,
     seed: int = 0,
     cutoff_s: Optional[float] = None,
+    cache_features: bool = True,
     on_step: Optional[Callable[[int, int], None]] = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> FitResult:
@@ -97,6 +98,9 @@ def fit(
         Natural number; decides the order of the samples and the dropout masks.
     cutoff_s
         Seconds from the start of this call; None or 0 for no cutoff.
+    cache_features
+        Keep the features of a frozen base: a dataset's samples times the features' size in float32. False computes
+        them anew in every step, for devices that lack the memory.
     on_step
         Called with steps done and planned after each step.
     clock
@@ -114,7 +118,7 @@ def fit(
     if epochs < 0 or not np.isfinite(learning_rate) or learning_rate < 0:
         raise ValueError(f"cannot train for {epochs} epochs with learning rate {learning_rate}")
     start = clock()
-    cached = trainer.train_signature(cut) == "train_head"
+    cached = cache_features and trainer.train_signature(cut) == "train_head"
     features = trainer.cached_features(dataset) if cached else None
     features_s = clock() - start
     spec, batch_size = trainer.manifest.input, trainer.batch_size

@@ -137,6 +137,7 @@ class Trainer:
         mu: float = 0.0,
         seed: int = 0,
         cutoff_s: Optional[float] = None,
+        cache_features: bool = True,
         on_step: Optional[Callable[[int, int], None]] = None,
     ) -> FitResult:
         """Train for some epochs; see `edge_client.fit.fit`."""
@@ -149,6 +150,7 @@ class Trainer:
             mu=mu,
             seed=seed,
             cutoff_s=cutoff_s,
+            cache_features=cache_features,
             on_step=on_step,
         )
 

@@ -181,8 +181,11 @@ def test_cached_features_are_the_same_training(head_bundle: Path, data: Dataset)
     assert cached.cached_features(data) is again
     for rows in batches(len(data), 16, 2, 4):
         direct.train_step(data.x[rows], data.y[rows], 0.1)
+    uncached = Trainer(head_bundle, num_threads=1)
+    assert uncached.fit(data, 2, learning_rate=0.1, seed=4, cache_features=False).features_s < first.features_s
     for name, value in cached.weights().items():
         np.testing.assert_allclose(value, direct.weights()[name], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(uncached.weights()[name], direct.weights()[name])
     assert first.features_s > 0
     loss, accuracy = cached.evaluate(data.x, data.y)
     from_features = cached.evaluate_features(again, data.y)

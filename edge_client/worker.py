@@ -49,6 +49,8 @@ class Worker:
         Device profile, for a modelled energy figure where there is no sensor.
     num_threads
         Threads of the interpreter; None takes what is fastest.
+    cache_features
+        Keep the features of a frozen base in memory; see `edge_client.fit.fit`.
     trusted_key
         PEM of the public key that must have signed the bundle.
     on_step
@@ -70,6 +72,7 @@ class Worker:
         processor: str = "cpu",
         profile: str = "generic",
         num_threads: Optional[int] = None,
+        cache_features: bool = True,
         trusted_key: Optional[bytes] = None,
         on_step: Optional[Callable[[int, int], None]] = None,
     ) -> None:
@@ -81,6 +84,7 @@ class Worker:
         self.processor = processor
         self.profile = profile
         self._meter: EnergyMeter = find_meter(profile)
+        self._cache_features = cache_features
         self._on_step = on_step
 
     def handle(self, task: Task) -> Reply:
@@ -143,6 +147,7 @@ class Worker:
                 mu=mu,
                 seed=seed,
                 cutoff_s=cutoff_s,
+                cache_features=self._cache_features,
                 on_step=self._on_step,
             )
         start = time.monotonic()
