@@ -45,7 +45,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     logging.getLogger("urllib3").setLevel(logging.INFO)
     try:
         if options.command == "key":
-            _print_key(options.state)
+            _print_key(options.state, options.format)
         else:
             _run(options)
     except SettingsError as error:
@@ -57,7 +57,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
-def _print_key(state_directory: Path) -> None:
+def _print_key(state_directory: Path, form: str) -> None:
     from edge_client.state import StateDirectory
     from edge_client.transport.keys import ClientKey
 
@@ -68,7 +68,8 @@ def _print_key(state_directory: Path) -> None:
     else:
         with StateDirectory(state_directory) as state:
             key = ClientKey.load_or_create(state.key_file)
-    sys.stdout.write(key.public_pem.decode("ascii"))
+    text = (key.public_pem if form == "pem" else key.public_ssh).decode("ascii")
+    print(text.rstrip("\n"))
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -118,9 +119,16 @@ def _parser() -> argparse.ArgumentParser:
     key = commands.add_parser(
         "key",
         help="print this device's public key",
-        description="Print the public key (PEM) that the server has to know, making the key if there is none.",
-        epilog="example:\n  pocketfleet-client key --state ~/.pocketfleet > board-3.pem",
+        description="Print the public key that the server has to know, making the key if there is none.",
+        epilog="examples:\n  pocketfleet-client key --state ~/.pocketfleet > board-3.pem\n"
+        "  pocketfleet-client key --state ~/.pocketfleet --format ssh > board-3.pub",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    key.add_argument(
+        "--format",
+        choices=("pem", "ssh"),
+        default="pem",
+        help="pem, or what `flwr supernode register` wants of it (default: %(default)s)",
     )
     for command in (run, key):
         command.add_argument(

@@ -228,6 +228,8 @@ class SuperLink:
             f'serverapp = "app.server:app"\nclientapp = "app.client:app"\n\n[tool.flwr.app.config]\n{settings}\n'
         )
         answer = json.loads(self._flwr("run", str(app), "test", "--format=json"))
+        if "run-id" not in answer:
+            raise AssertionError(f"flwr run failed: {answer}")
         return Run(self, str(answer["run-id"]))
 
     def status(self, run_id: str) -> str:

@@ -14,7 +14,7 @@ from tests.superlink import Process, SuperLink, until
 
 __all__ = ["Exchange", "handled", "toy_client"]
 
-_SERVER_APP = '''
+_SERVER_APP = """
 import json
 import time
 from pathlib import Path
@@ -58,7 +58,7 @@ def main(grid, context):
                 lines.write(json.dumps({"round": number, "error": "nobody answered"}) + "\\n")
                 return
             time.sleep(settings["poll"])
-'''
+"""
 
 
 class Exchange:
@@ -128,4 +128,3 @@ def handled(state: Path) -> Sequence[str]:
     """What a toy client worked on, one entry a time."""
     file = state / "handled"
     return file.read_text().splitlines() if file.exists() else []
-

@@ -161,4 +161,6 @@ def test_server_that_stays_away(tmp_path: Path) -> None:
     with toy_client(superlink, tmp_path / "state", "--give-up-after=2") as client:
         assert client.wait() == 1
     assert "event=unreachable" in client.output
-    assert re.search(r"UnreachableError: cannot connect to 127.0.0.1:\d+: Connection refused; gave up after 2 s", client.output)
+    assert re.search(
+        r"UnreachableError: cannot connect to 127.0.0.1:\d+: Connection refused; gave up after 2 s", client.output
+    )

@@ -56,6 +56,13 @@ class ClientKey:
         return cls(key)
 
     @property
+    def public_ssh(self) -> bytes:
+        """The public key as OpenSSH writes it, which is what ``flwr supernode register`` reads."""
+        return self._private_key.public_key().public_bytes(
+            serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+        )
+
+    @property
     def fingerprint(self) -> str:
         """A short name of the public key, safe to print: ``sha256:`` and 16 hexadecimal digits."""
         return f"sha256:{hashlib.sha256(self.public_pem).hexdigest()[:16]}"

@@ -142,7 +142,9 @@ RECORD = named("ArrayRecord", {"w": ARRAY})
         (message(named("RecordDict", {"arrays": RECORD}, 5)), "not a JSON object of ids"),
         (
             message(
-                StoredObject("RecordDict", [RECORD], (f'{{"a":"{RECORD.object_id}","a":"{RECORD.object_id}"}}'.encode(),))
+                StoredObject(
+                    "RecordDict", [RECORD], (f'{{"a":"{RECORD.object_id}","a":"{RECORD.object_id}"}}'.encode(),)
+                )
             ),
             "a name comes twice",
         ),
@@ -155,9 +157,7 @@ RECORD = named("ArrayRecord", {"w": ARRAY})
         ),
         (
             message(
-                named(
-                    "RecordDict", {"arrays": named("ArrayRecord", {PACKED: encode_array(np.zeros(9, np.uint8))})}
-                )
+                named("RecordDict", {"arrays": named("ArrayRecord", {PACKED: encode_array(np.zeros(9, np.uint8))})})
             ),
             "packed arrays are damaged",
         ),
@@ -195,7 +195,9 @@ def test_random_bytes_raise_nothing_else(body: bytes) -> None:
 
 
 REPLY = Reply(
-    metrics={"num-examples": 30, "train-loss": 0.25, "big": -(2**40)}, arrays=WEIGHTS, info={"name": "π", "n": 3, "ok": True}
+    metrics={"num-examples": 30, "train-loss": 0.25, "big": -(2**40)},
+    arrays=WEIGHTS,
+    info={"name": "π", "n": 3, "ok": True},
 )
 
 

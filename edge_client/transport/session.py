@@ -223,8 +223,8 @@ class Session:
     def _not_enrolled(self, cause: RefusedError) -> NotEnrolledError:
         return NotEnrolledError(
             f"{self._connection.server} does not know this client's key {self._key.fingerprint}; "
-            f"print it with `pocketfleet-client key --state {self._state.path}` "
-            "and enrol it at the server with `flwr supernode register KEY.pem`",
+            f"print it with `pocketfleet-client key --state {self._state.path}` and enrol it there "
+            "(a stock SuperLink: add --format ssh, then `flwr supernode register KEY`)",
             status=cause.status,
             code=cause.code,
         )
