@@ -99,7 +99,7 @@ class SuperLink:
         if settings.certificates is None and not settings.allow_insecure_network and not _is_loopback(settings.host):
             raise SuperLinkError(
                 f"without TLS the server listens on loopback addresses only, not on {settings.host}: the weights could "
-                "be read and changed on the way; use TLS, or set insecure-network = true if the network is yours alone"
+                "be read and changed on the way; use TLS, or set insecure_network = true if the network is yours alone"
             )
         listener = _listen(settings.host, settings.port)
         try:

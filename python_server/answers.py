@@ -1,0 +1,137 @@
+"""Turn a device's answer into a row of the store, trusting none of its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Optional
+
+from python_server.errors import UpdateError
+from python_server.fetch import Answer
+from python_server.run_rows import DeviceRoundRow, MeasurementRow
+from python_server.store import Upload
+from python_server.strategies.base import Contribution, Device, Plan
+
+__all__ = ["Figures", "add_evaluation", "contribution", "energy_measurements", "reported_upload", "train_row"]
+
+_MOST_EXAMPLES = 2**29
+"""Larger counts would not be summed exactly, and no device holds so many."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The numbers of an answer; what is missing, negative, not finite or no number is None."""
+
+    values: Mapping[str, Any]
+
+    def number(self, key: str) -> Optional[float]:
+        """Return a figure as a float."""
+        value = self.values.get(key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+            return None
+        return float(value)
+
+    def whole(self, key: str) -> Optional[int]:
+        """Return a figure as a whole number."""
+        value = self.number(key)
+        return None if value is None or value > 2**62 else int(value)
+
+
+def contribution(device: Device, plan: Plan, answer: Answer) -> Contribution:
+    """Return what an answer says about the work behind it.
+
+    Raises
+    ------
+    UpdateError
+        A count is missing or cannot be true.
+    """
+    figures = Figures(answer.metrics)
+    counts = {}
+    for key in ("num-examples", "examples-processed", "steps", "planned-steps"):
+        value = figures.whole(key)
+        if value is None:
+            value = _stock_default(key, figures, plan)
+        counts[key] = value
+    examples, processed = counts["num-examples"], counts["examples-processed"]
+    if not 1 <= examples <= _MOST_EXAMPLES:
+        raise UpdateError(f"it says that it holds {examples} examples")
+    if processed > examples * plan.epochs:
+        raise UpdateError(f"it says that {processed} examples were processed, of {examples} in {plan.epochs} epochs")
+    return Contribution(device, examples, processed, counts["steps"], counts["planned-steps"])
+
+
+def train_row(number: int, device: Device, plan: Plan, answer: Answer) -> DeviceRoundRow:
+    """Return the row of a train answer before it is known whether it can be used."""
+    figures, info = Figures(answer.metrics), answer.info
+    return DeviceRoundRow(
+        round=number,
+        device=device.device,
+        name=device.name,
+        outcome="late" if answer.late else "error",
+        reason=_one_line(answer.problem),
+        plan=dict(vars(plan)),
+        num_examples=figures.whole("num-examples"),
+        examples_processed=figures.whole("examples-processed"),
+        steps=figures.whole("steps"),
+        planned_steps=figures.whole("planned-steps"),
+        train_loss=figures.number("train-loss"),
+        download_s=figures.number("download-s"),
+        prepare_s=figures.number("prepare-s"),
+        train_s=figures.number("train-s"),
+        sent_after_s=answer.sent_after_s,
+        replied_after_s=answer.replied_after_s,
+        read_after_s=answer.read_after_s,
+        download_bytes=figures.whole("download-bytes"),
+        upload_bytes=answer.bytes or None,
+        energy_j=figures.number("energy-j"),
+        energy_idle_j=figures.number("energy-idle-j"),
+        energy_source=str(info.get("energy-source", "")),
+        energy_method=str(info.get("energy-method", "")),
+        cpu_s=figures.number("cpu-s"),
+        peak_memory_bytes=figures.whole("peak-memory-bytes"),
+        info={key: value for key, value in info.items() if isinstance(value, (str, int, float, bool))},
+    )
+
+
+def add_evaluation(row: DeviceRoundRow, answer: Answer) -> DeviceRoundRow:
+    """Return the row with what the device found on its own test data."""
+    figures = Figures(answer.metrics)
+    return replace(
+        row,
+        eval_loss=figures.number("eval-loss"),
+        eval_accuracy=figures.number("eval-accuracy"),
+        eval_examples=figures.whole("num-examples"),
+        evaluate_s=figures.number("evaluate-s"),
+    )
+
+
+def energy_measurements(row: DeviceRoundRow) -> list[MeasurementRow]:
+    """Return the energies of a row that have a source."""
+    figures = [("energy while training", row.energy_j), ("idle share of it", row.energy_idle_j)]
+    return [
+        MeasurementRow(row.round, row.device, quantity, value, "J", row.energy_source, row.energy_method)
+        for quantity, value in figures
+        if value is not None and row.energy_source
+    ]
+
+
+def reported_upload(device: str, answer: Answer) -> Optional[Upload]:
+    """Return what an answer says about the upload before it."""
+    figures = Figures(answer.metrics)
+    number, seconds = figures.whole("previous-upload-round"), figures.number("previous-upload-s")
+    if not number or seconds is None:
+        return None
+    return Upload(number, device, seconds, figures.whole("previous-upload-bytes"))
+
+
+def _stock_default(key: str, figures: Figures, plan: Plan) -> int:
+    """Fill in for clients of other makers, which report the number of their examples at most."""
+    examples = figures.whole("num-examples")
+    if examples is None:
+        raise UpdateError("it does not say how many examples it holds (num-examples)")
+    return examples * plan.epochs if key == "examples-processed" else 1
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:500]

@@ -1,0 +1,143 @@
+"""What a strategy is: a start state, and pure functions over it. The state can be saved, so any strategy resumes."""
+
+# ruff: noqa: RUF009 - `setting` declares a field, as `dataclasses.field` does
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, Union
+
+import numpy as np
+
+from edge_client.records import Scalar
+from python_server.errors import ExperimentError
+from python_server.toml_tables import setting
+
+__all__ = ["Arrays", "Contribution", "Device", "Plan", "Strategy", "StrategyState", "TrainSettings"]
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def _learning_rate(raw: object, key: str) -> dict[int, float]:
+    """Read a number, or a table from round to number."""
+    table = raw if isinstance(raw, Mapping) else {"1": raw}
+    rates: dict[int, float] = {}
+    for start, rate in table.items():
+        if not str(start).isdigit() or int(start) < 1:
+            raise ExperimentError(
+                f"{key}: {start!r} is no round; give the first round of each rate, as in {{ 1 = 0.1 }}"
+            )
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate < float("inf"):
+            raise ExperimentError(f"{key} is {rate!r}; it has to be a number greater than 0")
+        rates[int(start)] = float(rate)
+    if 1 not in rates:
+        raise ExperimentError(f"{key} has no rate for round 1")
+    return rates
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """``[train]``: the local training that every device is asked for, unless its strategy says otherwise.
+
+    Attributes
+    ----------
+    epochs
+        Local epochs E.
+    learning_rate
+        A number, or a table from the first round of each rate to the rate.
+    cut
+        Train from this layer on (a cut of the bundle, or ``head``); empty: all that the bundle trains.
+    """
+
+    epochs: int = setting(1, least=1, most=10_000)
+    learning_rate: Union[dict[int, float], float] = setting(0.01, read=_learning_rate)
+    cut: str = setting("")
+
+    def learning_rate_at(self, number: int) -> float:
+        """Return the learning rate of round ``number``."""
+        if isinstance(self.learning_rate, float):
+            return self.learning_rate
+        return self.learning_rate[max(start for start in self.learning_rate if start <= number)]
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the server knows of a device when it plans a round.
+
+    Attributes
+    ----------
+    device
+        Its id: the short name of its public key.
+    name, processor
+        As it calls itself, or as it was enrolled.
+    examples
+        Training examples that it holds.
+    facts
+        All that it told.
+    """
+
+    device: str
+    name: str
+    processor: str
+    examples: int
+    facts: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one device is asked to do in one round; see ``docs/protocol.md``."""
+
+    epochs: int
+    learning_rate: float
+    cutoff_s: float = 0.0
+    cut: str = ""
+    proximal_mu: float = 0.0
+
+    def to_config(self, *, number: int, run: str, seed: int) -> dict[str, Scalar]:
+        """Return the plan as it travels."""
+        config: dict[str, Scalar] = {key.replace("_", "-"): value for key, value in asdict(self).items()}
+        return {**config, "server-round": number, "run": run, "seed": seed, "reply-arrays": "trained"}
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """An accepted answer, as far as its weight depends on it."""
+
+    device: Device
+    num_examples: int
+    examples_processed: int
+    steps: int
+    planned_steps: int
+
+
+@dataclass(frozen=True)
+class StrategyState:
+    """What a strategy remembers between rounds: values that JSON can hold, and arrays by name."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Strategy(Protocol):
+    """A federated algorithm; all of its functions are pure."""
+
+    def start(self, weights: Arrays) -> StrategyState:
+        """Return the state before the first round."""
+
+    def select(
+        self, state: StrategyState, number: int, devices: Sequence[Device], random: np.random.Generator
+    ) -> dict[str, Plan]:
+        """Choose who takes part in round ``number``, and plan for each; by device id.
+
+        ``devices`` come sorted by name, and ``random`` depends on seed and round alone, so that a repeated round makes
+        the same choice among the same devices.
+        """
+
+    def weigh(self, contribution: Contribution) -> int:
+        """Return the weight of an update, a whole number; 0 leaves it out."""
+
+    def finish(
+        self, state: StrategyState, before: Arrays, mean: dict[str, np.ndarray], used: Sequence[Contribution]
+    ) -> tuple[StrategyState, dict[str, np.ndarray]]:
+        """Turn the weighted mean into the new state and the new global weights."""
