@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import keras
 
 from model_export.errors import ModelFileError
+from model_export.quiet import quiet
 
 __all__ = ["load_keras_model"]
 
@@ -45,7 +47,8 @@ def load_keras_model(path: str | Path) -> Any:
     if missing:
         raise ModelFileError(f"{path} is not a .keras file: it holds no {missing[0]}")
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with quiet():
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its deserialization stumbles over.
         raise ModelFileError(f"{path} cannot be loaded: {_reason(error)}") from error
 
@@ -54,7 +57,7 @@ def _reason(error: Exception) -> str:
     text = str(error).strip()
     if "unsafe deserialization" in text or "safe_mode" in text:
         return "it holds a Lambda layer or other code, which is never run; rebuild the model without it"
-    if "Could not locate" in text or "custom" in text.lower():
-        name = text.splitlines()[0]
-        return f"it needs a class of yours ({name.rstrip('.')}); only Keras's own layers can be exported"
+    unknown = re.search(r"Could not locate \w+ '([^']+)'", text)
+    if unknown:
+        return f"it needs {unknown[1]}, a class or function of yours; only Keras's own layers can be exported"
     return text.splitlines()[0] if text else type(error).__name__

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 import keras
+import numpy as np
 
 from model_export.errors import ExportError, UnsupportedLayerError
 from model_export.layers import RULES
@@ -247,6 +248,9 @@ class _Reader:
         wrong = next((v for v in layer.weights if v.dtype != "float32"), None)
         if wrong is not None or layer.compute_dtype != "float32":
             return f"dtype {wrong.dtype if wrong is not None else layer.compute_dtype} is not supported, only float32"
+        unfit = next((v for v in layer.weights if not np.isfinite(v.numpy()).all()), None)
+        if unfit is not None:
+            return f"variable {unfit.name} holds NaN or infinity"
         for kind in ("regularizer", "constraint"):
             for which in ("kernel", "bias", "activity", "depthwise", "beta", "gamma"):
                 if getattr(layer, f"{which}_{kind}", None) is not None:

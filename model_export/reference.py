@@ -35,7 +35,7 @@ class Reference:
     def __init__(self, network: Network, dtype: str) -> None:
         self._network = network
         self._dtype = dtype
-        self._layers = {node.name: _twin(node, dtype) for node in network.nodes}
+        self._layers = {node.name: _twin(node, dtype, logits=node.name == network.logits) for node in network.nodes}
 
     @property
     def values(self) -> dict[str, np.ndarray]:
@@ -53,8 +53,7 @@ class Reference:
                 values[node.name] = inputs[0] * tf.cast(mask, self._dtype) if training else inputs[0]
             else:
                 values[node.name] = layer(inputs if len(inputs) > 1 else inputs[0], training=training)
-        output = values[self._network.logits]
-        return tf.math.log(output) if ends_in_softmax(self._layers[self._network.logits]) else output
+        return values[self._network.logits]
 
     def step(
         self, x: np.ndarray, y: np.ndarray, learning_rate: float, optimizer: Sgd, *, first: int, seed: int = 0
@@ -82,8 +81,12 @@ class Reference:
         }
 
 
-def _twin(node: Node, dtype: str) -> Any:
+def _twin(node: Node, dtype: str, *, logits: bool) -> Any:
     layer = type(node.layer).from_config({**node.layer.get_config(), "dtype": dtype})
+    if logits and isinstance(layer, keras.layers.Softmax):
+        return keras.layers.Identity(dtype=dtype)
+    if logits and ends_in_softmax(layer):
+        layer.activation = keras.activations.linear
     shapes = [(None, *shape) for shape in node.input_shapes]
     layer.build(shapes if len(shapes) > 1 else shapes[0])
     layer.set_weights([variable.numpy() for variable in node.layer.weights])

@@ -16,7 +16,7 @@ from model_export.ops.tensor import Tensor
 from model_export.ops.windows import Window
 
 # Sums of up to a few thousand float32 products of values near 1 are off by about 1e-6; a wrong formula by about 1.
-TOLERANCE = {"rtol": 2e-5, "atol": 2e-5}
+TOLERANCE: dict[str, Any] = {"rtol": 2e-5, "atol": 2e-5}
 
 # size, kernel, strides, padding
 WINDOWS = [
@@ -38,11 +38,11 @@ WINDOWS = [
 RECTANGULAR = [((9, 8), (3, 2), (2, 1), "same"), ((9, 8), (2, 3), (1, 3), "valid")]
 
 
-def _normal(*shape: int) -> np.ndarray:
+def _normal(*shape: int) -> Any:
     return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
 
 
-def _hold(ours: Any, theirs: Callable[..., Tensor], *inputs: np.ndarray) -> None:
+def _hold(ours: Any, theirs: Callable[..., Tensor], *inputs: Any) -> None:
     """Compare output and gradients of ``ours = (output, backward)`` with TensorFlow's ``theirs(*inputs)``."""
     y, backward = ours
     exact = [tf.constant(x, tf.float64) for x in inputs]
@@ -126,7 +126,7 @@ def test_activation(function: Any, theirs: Any) -> None:
 @pytest.mark.parametrize("weights", [[1, 1, 1, 1, 1, 1], [1, 0, 1, 1, 0, 0], [0.5, 2, 0, 1, 1, 3]])
 def test_batch_norm(shape: tuple[int, ...], weights: list[float]) -> None:
     x, gamma, beta = _normal(*shape) * 3 + 5, _normal(3) + 1, _normal(3)
-    w = np.array(weights, np.float32)
+    w: Any = np.array(weights, np.float32)
     exact_w = tf.constant(w.reshape(-1, *[1] * (len(shape) - 1)), tf.float64)
 
     def theirs(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
@@ -151,7 +151,8 @@ def test_fixed_norm() -> None:
     x, gamma, beta, mean = _normal(4, 3, 3, 5), _normal(5), _normal(5) + 1, _normal(5)
     variance = _normal(5) ** 2 + 0.1
     inverse = 1 / np.sqrt(np.float64(variance) + 1e-3)
-    ours = batch_norm.fixed_norm(*(tf.constant(a) for a in (x, gamma, beta, mean, variance)), 1e-3)
+    x32, gamma32, beta32, mean32, variance32 = (tf.constant(a) for a in (x, gamma, beta, mean, variance))
+    ours = batch_norm.fixed_norm(x32, gamma32, beta32, mean32, variance32, 1e-3)
     _hold(ours, lambda x, g, b: (x - np.float64(mean)) * inverse * g + b, x, gamma, beta)
 
 

@@ -1,0 +1,321 @@
+"""What `export` refuses, what it leaves behind, and what its manifest says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from model_export import Bundle, Sgd, export, signing
+from model_export.bundle import MODEL
+from model_export.conftest import REPOSITORY, build_in
+from model_export.errors import ConversionError, ExportError, UnsupportedLayerError
+from model_export.layers import activation
+from model_export.runner import SignatureRunner
+from model_export.signatures import signature_of_cut
+
+L = keras.layers
+
+
+def model_of(*layers: Any, shape: tuple[Any, ...] = (8, 8, 3)) -> Any:
+    return keras.Sequential([keras.Input(shape), *layers])
+
+
+def to_classes(*layers: Any, shape: tuple[Any, ...] = (8, 8, 3)) -> Any:
+    return model_of(*layers, L.Flatten(), L.Dense(3), shape=shape)
+
+
+class OwnLayer(keras.layers.Layer):  # type: ignore[misc]
+    def call(self, x: Any) -> Any:
+        return x
+
+
+class OwnConv(keras.layers.Conv2D):  # type: ignore[misc]
+    """Even a subclass of a supported layer may compute anything."""
+
+
+class OwnModel(keras.Model):  # type: ignore[misc]
+    def call(self, x: Any) -> Any:
+        return x
+
+
+def shared_dense() -> Any:
+    inputs = keras.Input((4,))
+    dense = L.Dense(4, name="twice")
+    return keras.Model(inputs, L.Dense(3)(dense(dense(inputs))))
+
+
+def with_operator() -> Any:
+    inputs = keras.Input((4,))
+    x = L.Dense(4)(inputs)
+    return keras.Model(inputs, L.Dense(3)(x + x))
+
+
+def two_outputs() -> Any:
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, [L.Dense(3)(inputs), L.Dense(3)(inputs)])
+
+
+def with_nan() -> Any:
+    model = to_classes(L.Conv2D(2, 3, name="bad"))
+    model.get_layer("bad").kernel.assign(np.full((3, 3, 3, 2), np.nan))
+    return model
+
+
+UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
+    (
+        lambda: to_classes(L.Conv2DTranspose(4, 3, name="up")),
+        r"layer 'up' \(Conv2DTranspose\): this type is not supported",
+    ),
+    (lambda: to_classes(OwnLayer(name="mine")), r"layer 'mine' \(OwnLayer\): this type is not supported"),
+    (lambda: to_classes(OwnConv(4, 3, name="mine")), r"layer 'mine' \(OwnConv\): this type is not supported"),
+    (lambda: to_classes(L.Conv2D(4, 3, dilation_rate=2, name="c")), r"layer 'c' .*dilation_rate=\(2, 2\)"),
+    (lambda: to_classes(L.Conv2D(6, 3, groups=3, name="c")), "layer 'c' .*groups=3"),
+    (
+        lambda: to_classes(L.Conv2D(4, 3, activation="gelu", name="c")),
+        "layer 'c' .*activation='gelu'.* only linear, relu",
+    ),
+    (
+        lambda: to_classes(L.Conv2D(4, 3, kernel_regularizer="l2", name="c")),
+        "layer 'c' .*kernel_regularizer.*weight_decay",
+    ),
+    (lambda: to_classes(L.Conv2D(4, 3, kernel_constraint="max_norm", name="c")), "layer 'c' .*kernel_constraint"),
+    (lambda: to_classes(L.DepthwiseConv2D(3, depth_multiplier=1400, name="d")), "layer 'd' .*4096"),
+    (lambda: to_classes(L.BatchNormalization(axis=1, name="b")), "layer 'b' .*axis=1"),
+    (lambda: to_classes(L.ReLU(negative_slope=0.1, name="r")), "layer 'r' .*negative_slope=0.1"),
+    (lambda: to_classes(L.Softmax(axis=1, name="s")), "layer 's' .*axis=1"),
+    (lambda: to_classes(L.Dropout(0.5, noise_shape=(None, 1, 1, 3), name="d")), "layer 'd' .*noise_shape"),
+    (lambda: to_classes(L.Conv2D(4, 3, dtype="mixed_float16", name="c")), "layer 'c' .*dtype float16"),
+    (shared_dense, "layer 'twice' .*used more than once"),
+    (with_operator, r"\(Add\): this type is not supported"),
+    (with_nan, "layer 'bad' .*kernel holds NaN"),
+]
+REFUSED: list[tuple[Callable[[], Any], str]] = [
+    (lambda: "model.keras", "expected a Keras model, got str"),
+    (lambda: keras.Sequential([L.Dense(3)]), "has no input shape yet"),
+    (lambda: OwnModel(name="mine"), "'mine' is a OwnModel with its own call"),
+    (two_outputs, "1 inputs and 2 outputs"),
+    (lambda: to_classes(L.GlobalAveragePooling2D(), shape=(None, None, 3)), "every size but the batch has to be known"),
+    (lambda: model_of(L.Conv2D(3, 3, name="c")), r"layer 'c' ends the model with shape \[6, 6, 3\]"),
+    (lambda: model_of(L.Flatten(), L.Dense(1, name="one")), "layer 'one' .*at least 2 classes"),
+    (lambda: model_of(L.Flatten(), L.Dense(3, activation="sigmoid", name="s")), "layer 's' ends the model in sigmoid"),
+]
+
+
+@pytest.mark.parametrize(("build", "message"), UNSUPPORTED + REFUSED)
+def test_what_cannot_be_exported_is_named_and_nothing_is_written(
+    build: Callable[[], Any], message: str, tmp_path: Path
+) -> None:
+    kind = UnsupportedLayerError if (build, message) in UNSUPPORTED else ExportError
+    with pytest.raises(kind, match=message) as refusal:
+        export(build(), tmp_path / "b", batch_size=4)
+    assert "\n" not in str(refusal.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_supported_layers_are_listed_with_the_refusal(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedLayerError, match="Supported layers: Activation, Add, .*ZeroPadding2D"):
+        export(to_classes(L.UpSampling2D()), tmp_path / "b", batch_size=4)
+
+
+def functional() -> Any:
+    inputs = keras.Input((8, 8, 3))
+    x = L.Conv2D(4, 3, padding="same", name="conv (1)")(inputs)
+    x = L.Add(name="sum")([x, L.Conv2D(4, 1, name="conv [1]")(inputs)])
+    return keras.Model(inputs, L.Dense(3, name="logits")(L.Flatten()(x)), name="functional")
+
+
+OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"batch_size": 0}, "batch_size is 0"),
+    ({"batch_size": 2.0}, "batch_size is 2.0"),
+    ({"trainable": "conv9"}, "no layer is called 'conv9'; the layers are: conv .1., "),
+    ({"trainable": "sum"}, "2 tensors cross into layer 'sum'.*layers with one: conv .1., .*logits"),
+    ({"cuts": ["nope"]}, "no layer is called 'nope'"),
+    ({"cuts": ["logits", "logits"]}, "cut 'logits' is given twice"),
+    ({"cuts": ["conv [1]", "conv (1)"]}, "cut 'conv .1.' does not lie after"),
+    ({"cuts": ["conv [1]"], "trainable": "head"}, "does not lie after 'logits'"),
+    ({"classes": ["a", "b"]}, "2 different class names for a model with 3 outputs"),
+    ({"classes": ["a", "b", "b"]}, "2 different class names"),
+    ({"input_scale": float("nan")}, "input_scale=nan"),
+    ({"input_scale": 0.0}, "the scale not 0"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), OPTIONS)
+def test_options_are_checked_before_anything_is_written(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=message):
+        export(functional(), tmp_path / "b", **{"batch_size": 4, **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"momentum": 1.0}, "momentum is 1.0"),
+        ({"momentum": -0.1}, "momentum is -0.1"),
+        ({"weight_decay": -1e-4}, "weight_decay is -0.0001"),
+        ({"nesterov": True}, "nesterov needs a momentum"),
+    ],
+)
+def test_optimizer_options_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        Sgd(**options)
+
+
+def test_frozen_layers_leave_nothing_to_train(tmp_path: Path) -> None:
+    model = functional()
+    model.get_layer("logits").trainable = False
+    for options in ({"trainable": "head"}, {"cuts": ["logits"]}):
+        with pytest.raises(ExportError, match="leaves nothing to train"):
+            export(model, tmp_path / "b", batch_size=4, **options)
+
+
+def test_what_is_there_is_not_replaced_unasked(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "photo.jpg").write_bytes(b"1")
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match="exists"):
+            export(functional(), tmp_path / "b", batch_size=4, overwrite=overwrite)
+    assert (tmp_path / "b" / "photo.jpg").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("stage", ["reading", "building", "converting", "comparing", "writing"])
+def test_interruption_leaves_nothing(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+
+    def interrupt(what: str) -> None:
+        if what.startswith(stage):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(to_classes(), tmp_path / "out" / "b", batch_size=2, progress=interrupt)
+    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_converted_model_that_computes_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(x: Any) -> Any:
+        y = keras.ops.tanh(x)
+        return y, lambda dy: dy * (1.0 - y)
+
+    monkeypatch.setitem(activation._FUNCTIONS, keras.activations.tanh, wrong)
+    with pytest.raises(ConversionError, match="train: change of the variables is off by"):
+        export(to_classes(L.Conv2D(2, 3, activation="tanh")), tmp_path / "b", batch_size=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def nested() -> Any:
+    """A base and a head as transfer learning has them, in models of their own."""
+    base_inputs = keras.Input((None, None, 3))
+    x = L.Conv2D(4, 3, name="base_conv")(base_inputs)
+    x = L.BatchNormalization(name="base_norm")(x)
+    base = keras.Model(base_inputs, L.GlobalAveragePooling2D(name="base_pool")(x), name="base")
+    head = keras.Sequential([keras.Input((4,)), L.Dropout(0.2, name="drop"), L.Dense(3, name="logits")], name="top")
+    inputs = keras.Input((8, 8, 3))
+    return keras.Model(inputs, head(base(L.Rescaling(0.5, name="scale")(inputs), training=False)), name="nested")
+
+
+@pytest.fixture(scope="module")
+def nested_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    path = tmp_path_factory.mktemp("nested")
+    return export(
+        build_in("float32", nested),
+        path / "b",
+        batch_size=4,
+        trainable="head",
+        name="pets",
+        classes=["cat", "dog", "eel"],
+        input_scale=1 / 255,
+        input_offset=-0.5,
+        signing_key=signing.load_or_create_key(path / "key.pem"),
+    )
+
+
+def test_manifest_of_nested_models(nested_bundle: Bundle) -> None:
+    nested_bundle.verify()
+    assert nested_bundle.signer() is not None
+    manifest = nested_bundle.manifest
+    assert manifest.name == "pets"
+    assert manifest.classes == ("cat", "dog", "eel")
+    assert manifest.input.shape == (8, 8, 3)
+    assert (manifest.input.scale, manifest.input.offset) == (1 / 255, -0.5)
+    assert manifest.state == ("logits/kernel", "logits/bias")
+    assert manifest.minimum_runtime.startswith("2.")
+    order = [(layer.name, layer.inputs, layer.output_shape) for layer in manifest.layers]
+    assert order == [
+        ("scale", ("input",), (8, 8, 3)),
+        ("base_conv", ("scale",), (6, 6, 4)),
+        ("base_norm", ("base_conv",), (6, 6, 4)),
+        ("base_pool", ("base_norm",), (4,)),
+        ("drop", ("base_pool",), (4,)),
+        ("logits", ("drop",), (3,)),
+    ]
+    sizes = {layer.name: (layer.parameters, layer.macs, layer.activation_bytes) for layer in manifest.layers}
+    assert sizes["base_conv"] == (3 * 3 * 3 * 4 + 4, 6 * 6 * 4 * 27, 6 * 6 * 4 * 4)
+    assert sizes["base_norm"] == (16, 0, 6 * 6 * 4 * 4)
+    assert sizes["logits"] == (15, 12, 12)
+
+
+def test_manifest_tells_the_signatures_as_they_are(nested_bundle: Bundle) -> None:
+    run = SignatureRunner(nested_bundle.read(MODEL))
+    signatures = nested_bundle.manifest.signatures
+    assert set(signatures) == set(run._signatures)
+    for name, signature in signatures.items():
+        fed = {key: np.zeros(spec.shape, spec.dtype) for key, spec in signature.inputs.items()}
+        outputs = run(name, **fed)
+        assert {key: (value.shape, value.dtype.name) for key, value in outputs.items()} == {
+            key: (spec.shape, spec.dtype) for key, spec in signature.outputs.items()
+        }
+
+
+def test_odd_layer_names_give_valid_signatures(tmp_path: Path) -> None:
+    assert signature_of_cut("conv [1]/x") == "train_from_conv__1__x"
+    inputs = keras.Input((4,))
+    x = L.Dense(3, name="a")(inputs)
+    x = L.Dense(3, name="b 1")(x)
+    model = keras.Model(inputs, L.Dense(3, name="b:1")(x))
+    with pytest.raises(ExportError, match="cut 'b:1': another cut already has the signature train_from_b_1"):
+        export(model, tmp_path / "b", batch_size=2, cuts=("b 1", "b:1"))
+
+
+def test_training_false_in_the_model_is_of_no_consequence_in_keras_either() -> None:
+    model = build_in("float32", nested)
+    before = model.get_layer("base").get_layer("base_norm").moving_mean.numpy()
+    model(np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32), training=True)
+    assert not np.array_equal(before, model.get_layer("base").get_layer("base_norm").moving_mean.numpy())
+
+
+def test_user_s_model_is_left_as_it_was(tmp_path: Path) -> None:
+    model = functional()
+    before = [v.numpy() for v in model.variables]
+    calls = [len(layer._inbound_nodes) for layer in model.layers]
+    export(model, tmp_path / "b", batch_size=2)
+    assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, model.variables, strict=True))
+    assert calls == [len(layer._inbound_nodes) for layer in model.layers]
+
+
+def test_package_loads_without_tensorflow_and_exports_in_silence(tmp_path: Path) -> None:
+    code = f"""
+import sys
+import model_export, model_export.bundle, model_export.inspect, model_export.runner
+assert not {{"tensorflow", "keras", "ai_edge_litert"}} & set(sys.modules)
+bundle = model_export.export(
+    model_export.build("small_cnn", (8, 8, 1), 3, filters=(4,)), {str(tmp_path / "b")!r}, batch_size=2
+)
+import json
+print(json.dumps(model_export.describe(bundle)["totals"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["parameters"] == 36 + 16 + 15

@@ -1,0 +1,188 @@
+"""One exported training step against Keras, for every layer that can be exported, on every runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from model_export import Sgd, export, tflite_file
+from model_export.bundle import MODEL, Bundle
+from model_export.conftest import Judge, Play, Values, build_in, keras_steps, weights_by_path
+from model_export.layers import RULES
+
+L = keras.layers
+BATCH = 8
+RATE = 0.1
+INPUT = (9, 10, 3)
+
+
+def convolutions() -> Any:
+    inputs = x = keras.Input(INPUT)
+    x = L.Conv2D(6, 3, padding="same", activation="tanh")(x)
+    x = L.Conv2D(7, 3, strides=2, padding="same", use_bias=False, activation="sigmoid")(x)
+    x = L.Conv2D(4, (2, 3), activation="relu")(x)
+    x = L.Conv2D(5, 1, strides=2)(x)
+    return keras.Model(inputs, L.Dense(4)(L.Flatten()(x)))
+
+
+def depthwise_convolutions() -> Any:
+    inputs = x = keras.Input(INPUT)
+    x = L.Conv2D(4, 1, activation="tanh")(x)
+    x = L.DepthwiseConv2D(3, padding="same")(x)
+    x = L.ReLU(max_value=6)(x)
+    x = L.DepthwiseConv2D(3, strides=2, padding="same", depth_multiplier=2, use_bias=False, activation="tanh")(x)
+    x = L.ZeroPadding2D(((0, 1), (1, 2)))(x)
+    x = L.DepthwiseConv2D((2, 3), strides=2)(x)
+    return keras.Model(inputs, L.Dense(4)(L.Flatten()(x)))
+
+
+def batch_norms() -> Any:
+    inputs = x = keras.Input(INPUT)
+    x = L.BatchNormalization(momentum=0.9)(L.Conv2D(4, 3)(x))
+    x = L.BatchNormalization(scale=False)(L.Conv2D(6, 1, activation="tanh")(x))
+    x = L.BatchNormalization(center=False, epsilon=1e-2)(L.DepthwiseConv2D(3)(x))
+    frozen = L.BatchNormalization()
+    x = frozen(L.Conv2D(6, 1)(L.ReLU()(x)))
+    frozen.trainable = False
+    x = L.BatchNormalization(axis=-1)(L.Dense(8)(L.Flatten()(x)))
+    return keras.Model(inputs, L.Dense(4)(L.Activation("tanh")(x)))
+
+
+def poolings() -> Any:
+    inputs = x = keras.Input(INPUT)
+    # Whole numbers in, whole numbers out: the windows are full of ties.
+    first = L.Conv2D(5, 1, kernel_initializer=keras.initializers.RandomUniform(-2, 2))
+    x = first(x)
+    first.kernel.assign(np.round(first.kernel.numpy()))
+    x = L.MaxPooling2D(3, strides=2, padding="same")(x)
+    x = L.Conv2D(5, 3, padding="same", activation="tanh")(x)
+    x = L.AveragePooling2D(3, strides=2, padding="same")(x)
+    x = L.Concatenate()([L.AveragePooling2D(2)(x), L.MaxPooling2D(2)(x)])
+    x = L.Conv2D(5, 1, activation="tanh")(x)
+    x = L.Concatenate()([L.GlobalAveragePooling2D()(x), L.GlobalMaxPooling2D()(x)])
+    return keras.Model(inputs, L.Dense(4)(x))
+
+
+def merges() -> Any:
+    inputs = keras.Input(INPUT)
+    x = L.Conv2D(6, 3, padding="same")(L.Rescaling([0.5, 1.0, 2.0], offset=0.1)(inputs))
+    gate = L.Dense(6, activation="sigmoid")(L.GlobalAveragePooling2D()(x))
+    x = L.Multiply()([x, L.Reshape((1, 1, 6))(gate)])
+    x = L.Add()([x, L.Conv2D(6, 1)(inputs), L.GlobalMaxPooling2D(keepdims=True)(x)])
+    x = L.Concatenate(axis=1)([x, L.Conv2D(6, (3, 1))(x)])
+    x = L.Reshape((-1, 6))(x)
+    x = L.Dense(3, activation="tanh")(x)
+    return keras.Model(inputs, L.Dense(4)(L.Flatten()(x)))
+
+
+def activations() -> Any:
+    inputs = x = keras.Input((12,))
+    for activation in ("relu", "relu6", "sigmoid", "tanh", "softmax", "linear"):
+        x = L.Activation(activation)(L.Dense(16)(x))
+    x = L.Softmax()(L.Dense(16)(L.ReLU()(x)))
+    x = L.ReLU(max_value=0.05)(x)
+    return keras.Model(inputs, L.Dense(4, activation="softmax")(x))
+
+
+def ends_in_softmax_layer() -> Any:
+    return keras.Sequential([keras.Input((12,)), L.Dropout(0.0), L.Dense(4), L.Softmax()])
+
+
+MODELS = [
+    convolutions,
+    depthwise_convolutions,
+    batch_norms,
+    poolings,
+    merges,
+    activations,
+    ends_in_softmax_layer,
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An exported model with the batch that it is tried on."""
+
+    build: Callable[[], Any]
+    bundle: Bundle
+    x: np.ndarray
+    y: np.ndarray
+
+    def judge(self, samples: int) -> Judge:
+        """What Keras makes of one step on the first ``samples``."""
+        before = self.bundle.initial()
+        batches = [(self.x[:samples], self.y[:samples])]
+        exact, rounded = (
+            keras_steps(self.build, dtype, before, batches, keras.optimizers.SGD(RATE))
+            for dtype in ("float64", "float32")
+        )
+        return Judge(before, exact, rounded)
+
+
+@pytest.fixture(scope="session", params=MODELS, ids=lambda build: build.__name__)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    model = build_in("float32", request.param)
+    for path, variable in weights_by_path(model).items():
+        if path.endswith(("moving_mean", "moving_variance", "gamma", "beta", "bias")):
+            noise = np.random.default_rng(len(path)).uniform(-0.2, 0.2, variable.shape)
+            variable.assign(variable.numpy() + noise)
+    bundle = export(model, tmp_path_factory.mktemp(request.param.__name__) / "b", batch_size=BATCH, optimizer=Sgd())
+    x = np.random.default_rng(1).normal(size=(BATCH, *model.input_shape[1:])).astype(np.float32)
+    if request.param is poolings:
+        x = np.round(x)
+    return Case(request.param, bundle, x, (np.arange(BATCH) % 4).astype(np.int32))
+
+
+@pytest.mark.parametrize("samples", [BATCH, 5])
+def test_one_step_is_keras_s(case: Case, play: Play, samples: int) -> None:
+    """Also for a batch that is not full: samples of weight 0 leave no trace."""
+    w = (np.arange(BATCH) < samples).astype(np.float32)
+    fed = {"x": case.x, "y": case.y, "w": w, "learning_rate": np.float32(RATE)}
+    step, got = play(case.bundle.read(MODEL), [("train", fed), ("get", {})])
+    found = Values(float(step["loss"]), dict(zip(case.bundle.manifest.state, got.values(), strict=True)))
+    case.judge(samples).accept(found)
+
+
+def test_inference_is_keras_s(case: Case, play: Play) -> None:
+    model = build_in("float32", case.build)
+    for path, variable in weights_by_path(model).items():
+        variable.assign(case.bundle.initial()[path])
+    output = model(case.x, training=False).numpy()
+    ends = case.build in (activations, ends_in_softmax_layer)
+    expected = output if ends else keras.ops.convert_to_numpy(keras.ops.softmax(output))
+    w = np.array([1, 1, 1, 0, 0, 0, 2, 1], np.float32)
+    fed = {"x": case.x, "y": case.y, "w": w}
+    inferred, scores = play(case.bundle.read(MODEL), [("infer", {"x": case.x}), ("evaluate", fed)])
+    np.testing.assert_allclose(inferred["probabilities"], expected, rtol=1e-5, atol=1e-6)
+    assert scores["loss"] == pytest.approx(-(w * np.log(expected[np.arange(BATCH), case.y])).sum(), rel=1e-5)
+    assert scores["correct"] == (w * (expected.argmax(-1) == case.y)).sum()
+
+
+def test_weights_go_in_and_out_bit_for_bit(case: Case, play: Play) -> None:
+    random = np.random.default_rng(2)
+    values = {
+        f"v{i:04d}": random.normal(size=variable.shape).astype(np.float32)
+        for i, variable in enumerate(case.bundle.manifest.variables.values())
+    }
+    first, _, second = play(case.bundle.read(MODEL), [("get", {}), ("set", values), ("get", {})])
+    assert list(second) == list(values)
+    for name, value in values.items():
+        assert second[name].tobytes() == value.tobytes()
+    for name, value in zip(first, case.bundle.initial().values(), strict=True):
+        assert first[name].tobytes() == value.tobytes()
+
+
+def test_ops_are_all_builtin(case: Case) -> None:
+    content = case.bundle.read(MODEL)
+    assert tflite_file.foreign_ops(content) == []
+    assert not any(op.startswith(("CUSTOM", "custom", "Flex")) for op in tflite_file.op_counts(content))
+
+
+def test_every_supported_layer_is_tried() -> None:
+    tried = {type(layer) for build in MODELS for layer in build_in("float32", build).layers}
+    assert set(RULES) <= tried

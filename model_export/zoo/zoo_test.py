@@ -1,0 +1,101 @@
+"""The architectures export, and take weights from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from model_export import ARCHITECTURES, build
+from model_export.errors import ExportError, ModelFileError
+from model_export.network import read_network
+from model_export.suffix import first_trained
+from model_export.zoo.pretrained import load_npz
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_architecture_can_be_exported(name: str) -> None:
+    network = read_network(build(name, (32, 32, 3), 7))
+    assert network.classes == 7
+    assert network.input_shape == (32, 32, 3)
+    head = network.nodes[first_trained(network, "head") :]
+    assert all(type(node.layer) is keras.layers.Dense for node in head)
+
+
+def test_small_cnn_options() -> None:
+    model = build("small_cnn", (8, 8, 1), 3, filters=(4, 8), dropout=0.3)
+    assert [layer.name for layer in model.layers if layer.weights] == ["conv1", "norm1", "conv2", "norm2", "logits"]
+    assert model.get_layer("dropout").rate == 0.3
+
+
+def test_mobilenet_head() -> None:
+    assert build("mobilenet_v2", (32, 32, 3), 5, alpha=0.35).get_layer("hidden").units == 128
+    without = build("mobilenet_v2", (32, 32, 3), 5, alpha=0.35, hidden=0)
+    assert [layer.name for layer in without.layers if isinstance(layer, keras.layers.Dense)] == ["logits"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (("resnet", (32, 32, 3), 5), {}, "no architecture is called 'resnet'; there are mobilenet_v2, small_cnn"),
+        (("small_cnn", (32, 32, 3), 5), {"width": 2}, "small_cnn has no option 'width'; it has filters, dropout"),
+        (("mobilenet_v2", (8, 8, 3), 5), {}, r"mobilenet_v2 cannot be built for input \[8, 8, 3\]"),
+        (("mobilenet_v2", (32, 32, 3), 5), {"weights": "/none.npz"}, "/none.npz: no such weight file"),
+    ],
+)
+def test_wrong_arguments(arguments: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        build(*arguments, **options)
+
+
+def tiny() -> Any:
+    layers = [keras.layers.DepthwiseConv2D(3, name="d"), keras.layers.BatchNormalization(name="n")]
+    return keras.Sequential([keras.Input((4, 4, 2)), *layers])
+
+
+def arrays_of(model: Any) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    return {
+        f"{layer.name}/{v.name}": random.normal(size=v.shape).astype(np.float32)
+        for layer in model.layers
+        for v in layer.weights
+    }
+
+
+def test_npz_sets_every_variable(tmp_path: Path) -> None:
+    model = tiny()
+    arrays = arrays_of(model)
+    older = {("d/depthwise_kernel" if name == "d/kernel" else name): value for name, value in arrays.items()}
+    for content in (arrays, older):
+        np.savez(tmp_path / "w.npz", **content)  # type: ignore[arg-type]
+        model = tiny()
+        load_npz(model, tmp_path / "w.npz")
+        for layer in model.layers:
+            for variable in layer.weights:
+                np.testing.assert_array_equal(variable.numpy(), arrays[f"{layer.name}/{variable.name}"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n/gamma": None}, "w.npz has no array n/gamma"),
+        ({"n/beta": np.zeros(3, np.float32)}, r"n/beta has shape \[3\], the model needs \[2\]"),
+    ],
+)
+def test_npz_that_does_not_fit_changes_nothing(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    model = tiny()
+    before = [v.numpy() for v in model.weights]
+    arrays = {name: value for name, value in {**arrays_of(model), **change}.items() if value is not None}
+    np.savez(tmp_path / "w.npz", **arrays)
+    with pytest.raises(ModelFileError, match=message):
+        load_npz(model, tmp_path / "w.npz")
+    assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, model.weights, strict=True))
+
+
+def test_not_an_npz(tmp_path: Path) -> None:
+    (tmp_path / "w.npz").write_bytes(b"PK but not really")
+    with pytest.raises(ModelFileError, match="w.npz is not an .npz file"):
+        load_npz(tiny(), tmp_path / "w.npz")
