@@ -61,7 +61,8 @@ class Reference:
         """Train once from position ``first`` on; return the mean loss."""
         variables = self._variables()
         trained = [variables[path] for node in self._network.nodes[first:] for path in node.trainable_paths]
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in trained])
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, self.logits(x, first, seed))
             loss = tf.reduce_mean(losses)
         gradients = tape.gradient(loss, [variable.value for variable in trained])

@@ -34,7 +34,8 @@ def first_trained(network: Network, trainable: str) -> int:
     Raises
     ------
     ExportError
-        There is no such layer, nothing to train from there on, or several tensors cross into the trained part.
+        There is no such layer, it is the first one, nothing is left to train, or several tensors cross into the trained
+        part.
     """
     if trainable == "all":
         position = 0
@@ -46,10 +47,12 @@ def first_trained(network: Network, trainable: str) -> int:
         raise ExportError(
             f"trainable={trainable!r} leaves nothing to train: every layer from there on is frozen or has no weights"
         )
+    if position == 0 and trainable != "all":
+        raise ExportError(f"trainable={trainable!r} is the whole network; use trainable='all'")
     if position and len(network.crossing(position)) > 1:
         possible = [
             node.name
-            for i, node in enumerate(network.nodes)
+            for i, node in enumerate(network.nodes[1:], start=1)
             if len(network.crossing(i)) == 1 and any(later.trainable_paths for later in network.nodes[i:])
         ]
         raise ExportError(

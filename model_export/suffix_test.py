@@ -9,6 +9,7 @@ import keras
 import pytest
 
 from model_export.conftest import build_in
+from model_export.errors import ExportError
 from model_export.network import read_network
 from model_export.suffix import first_trained
 
@@ -49,3 +50,10 @@ def test_head(build: Callable[[], Any], first: str) -> None:
     assert network.nodes[first_trained(network, "head")].name == first
     assert network.nodes[first_trained(network, first)].name == first
     assert first_trained(network, "all") == 0
+
+
+@pytest.mark.parametrize("trainable", ["head", "first"])
+def test_the_whole_network_is_all(trainable: str) -> None:
+    network = read_network(build_in("float32", flat(L.Dense(8, name="first"), L.Flatten(), L.Dense(3))))
+    with pytest.raises(ExportError, match="is the whole network; use trainable='all'"):
+        first_trained(network, trainable)
