@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -98,8 +98,10 @@ class ServerSettings:
         Only devices that were enrolled may take part.
     insecure_network
         Without TLS, listen on other addresses than loopback nevertheless.
+    start_clients
+        Begin, or go on after a resume, when so many devices are there; as many as there are ``[[clients]]`` by default.
     min_clients
-        Start when so many devices are there.
+        Begin a later round only when so many are there.
     start_deadline_s
         How long to wait for them.
     round_deadline_s
@@ -115,6 +117,7 @@ class ServerSettings:
     identity: Path = setting(Path("identity"))
     enrolled_only: bool = setting(True)
     insecure_network: bool = setting(False)
+    start_clients: int = setting(1, least=1)
     min_clients: int = setting(1, least=1)
     start_deadline_s: float = setting(120.0, above=0)
     round_deadline_s: float = setting(600.0, above=0)
@@ -260,13 +263,11 @@ def _build(raw: dict[str, Any], source: bytes, base: Path) -> Experiment:
     for client_name in names:
         if names.count(client_name) > 1:
             raise ExperimentError(f"two [[clients]] have the name {client_name!r}")
-    if file.clients and file.server.min_clients > len(file.clients) and file.server.host == "127.0.0.1":
-        raise ExperimentError(
-            f"server.min_clients is {file.server.min_clients}, but only {len(file.clients)} [[clients]] can come"
-        )
     server = file.server
     if "identity" not in raw.get("server", {}):
-        server = ServerSettings(**{**vars(server), "identity": (base / "identity").resolve()})
+        server = replace(server, identity=(base / "identity").resolve())
+    if file.clients and "start_clients" not in raw.get("server", {}):
+        server = replace(server, start_clients=len(file.clients))
     return Experiment(
         source=source,
         base=base,

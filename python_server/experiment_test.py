@@ -41,7 +41,6 @@ def test_everything() -> None:
         [server]
         port = 0
         tls = false
-        min_clients = 2
         [[clients]]
         name = "pi"
         data = "pi.npz"
@@ -59,6 +58,7 @@ def test_everything() -> None:
     assert strategy.options.weight_by == "work"
     assert [experiment.train.learning_rate_at(number) for number in (1, 9, 10, 11)] == [0.1, 0.1, 0.01, 0.01]
     assert [client.data for client in experiment.clients] == [Path("/base/pi.npz"), Path("/elsewhere/phone.npz")]
+    assert experiment.server.start_clients == 2
     assert experiment.clients[0].extra == ("--power", "model")
 
 
@@ -92,7 +92,6 @@ def test_everything() -> None:
         (MINIMAL + "[server]\n[[clients]]\ndata = 'd'", r"clients\[0\].name is missing"),
         (MINIMAL + "[[clients]]\nname='a b'\ndata = 'd'", r"clients\[0\].name is 'a b'; use letters"),
         (MINIMAL + "[[clients]]\nname='a'\ndata='d'\n[[clients]]\nname='a'\ndata='d'", "two \\[\\[clients\\]\\]"),
-        (MINIMAL + "[server]\nmin_clients = 2\n[[clients]]\nname='a'\ndata='d'", "only 1 \\[\\[clients\\]\\] can come"),
         ("model = 1\n" + MINIMAL.split("[")[0], "model has to be a table"),
         ("strategy = 1\n" + MINIMAL, "strategy has to be a table"),
         ("keep_weights = 'some'\n" + MINIMAL, "keep_weights is 'some'; it may be 'all' or 'last'"),

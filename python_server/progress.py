@@ -6,69 +6,44 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import IO
 
 from rich.console import Console
 
 from python_server.run_rows import DeviceRoundRow, RoundRow
 
-__all__ = ["JsonProgress", "PlainProgress", "Progress", "Silence", "TerminalProgress", "choose_progress"]
+__all__ = ["JsonProgress", "PlainProgress", "Progress", "TerminalProgress", "choose_progress"]
 
 
-class Progress(Protocol):
-    """Hears of everything that happens in a run, in order."""
-
-    def started(self, run: Path, address: str, resumed_after: int | None) -> None:
-        """The server listens; the run is new, or goes on after a round."""
-
-    def waiting(self, present: int, needed: int) -> None:
-        """Devices are being waited for."""
-
-    def round_started(self, number: int, rounds: int, asked: int) -> None:
-        """Devices were chosen and are about to be asked."""
-
-    def answered(self, row: DeviceRoundRow) -> None:
-        """A device's part in the round is settled."""
-
-    def round_done(self, row: RoundRow, devices: Sequence[DeviceRoundRow]) -> None:
-        """The round is committed."""
-
-    def note(self, text: str) -> None:
-        """Something else that is worth a line."""
-
-    def close(self) -> None:
-        """Nothing more will come."""
-
-
-class Silence:
-    """Says nothing."""
+class Progress:
+    """Hears of everything that happens in a run, in order; this one says nothing."""
 
     def started(self, run: Path, address: str, resumed_after: int | None) -> None:
-        """Say nothing."""
+        """Hear that the server listens; the run is new, or goes on after a round."""
 
     def waiting(self, present: int, needed: int) -> None:
-        """Say nothing."""
+        """Hear that devices are being waited for."""
 
     def round_started(self, number: int, rounds: int, asked: int) -> None:
-        """Say nothing."""
+        """Hear that devices were chosen and are about to be asked."""
 
     def answered(self, row: DeviceRoundRow) -> None:
-        """Say nothing."""
+        """Hear that a device's part in the round is settled."""
 
     def round_done(self, row: RoundRow, devices: Sequence[DeviceRoundRow]) -> None:
-        """Say nothing."""
+        """Hear that the round is committed."""
 
     def note(self, text: str) -> None:
-        """Say nothing."""
+        """Hear something else that is worth a line."""
 
     def close(self) -> None:
-        """Say nothing."""
+        """Hear that nothing more will come."""
 
 
-class PlainProgress(Silence):
+class PlainProgress(Progress):
     """One plain line for each thing that happened."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: IO[str]) -> None:
         self._out = out
         self._present = -1
 
@@ -137,10 +112,10 @@ class TerminalProgress(PlainProgress):
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-class JsonProgress(Silence):
+class JsonProgress(Progress):
     """One JSON object a line."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: IO[str]) -> None:
         self._out = out
 
     def started(self, run: Path, address: str, resumed_after: int | None) -> None:

@@ -101,6 +101,11 @@ class RunReader:
         """Return all committed rounds in order; the first is round 0, the state before training."""
         return self._rows(RoundRow, "round")
 
+    def last_round(self) -> Optional[RoundRow]:
+        """Return the last committed round; None while there is none."""
+        lines = self._connection.execute("SELECT * FROM rounds ORDER BY round DESC LIMIT 1")
+        return next(iter(from_columns(RoundRow, lines)), None)
+
     def devices(self) -> list[DeviceRow]:
         """Return all devices that took part, by name."""
         return self._rows(DeviceRow, "name, device")

@@ -18,7 +18,6 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import shutil
 import sqlite3
 import time
@@ -41,6 +40,7 @@ from python_server.run_rows import (
     Json,
     MeasurementRow,
     RoundRow,
+    from_columns,
     schema,
     to_columns,
 )
@@ -88,7 +88,7 @@ class RoundCommit:
 class Checkpoint:
     """The last committed round: what a resumed run goes on from."""
 
-    round: int
+    row: RoundRow
     weights: dict[str, np.ndarray]
     strategy_state: Json
     strategy_arrays: dict[str, np.ndarray]
@@ -193,7 +193,8 @@ class RunStore:
             arrays: dict[str, np.ndarray] = {}
             if line["strategy_arrays_sha256"]:
                 arrays = self._load(self._strategy_file(line["round"]), line["strategy_arrays_sha256"])
-            return Checkpoint(line["round"], weights, json.loads(line["strategy_state"]), arrays)
+            (row,) = from_columns(RoundRow, [line])
+            return Checkpoint(row, weights, row.strategy_state, arrays)
 
     def commit(self, commit: RoundCommit) -> RoundRow:
         """Commit a round: afterwards a kill cannot undo it, before it has never happened.

@@ -86,7 +86,7 @@ def test_checkpoint_is_the_last_committed_round(tmp_path: Path) -> None:
     ]
     checkpoint = store.checkpoint()
     assert checkpoint is not None
-    assert checkpoint.round == 1
+    assert checkpoint.row.round == 1
     assert checkpoint.strategy_state == {"number": 1}
     assert checkpoint.weights["w"].tolist() == [[1, 1]] * 3
     assert checkpoint.strategy_arrays["velocity"].tolist() == [1, 1]
@@ -156,7 +156,7 @@ def test_full_disk_in_a_round_keeps_the_round_before(tmp_path: Path, monkeypatch
     assert [p.name for p in (tmp_path / "run" / "weights").iterdir()] == ["round_0000.safetensors"]
     checkpoint = store.checkpoint()
     assert checkpoint is not None
-    assert checkpoint.round == 0
+    assert checkpoint.row.round == 0
     store.commit(a_commit(1))
     store.close()
 

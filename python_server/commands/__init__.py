@@ -1,0 +1,16 @@
+"""The commands of ``pocketfleet``, one a file. Each imports what it needs only when it runs, so that --help is quick."""
+
+from __future__ import annotations
+
+from python_server.commands.base import Command
+from python_server.commands.enrol import Enrol
+from python_server.commands.export import Export
+from python_server.commands.inspect import Inspect
+from python_server.commands.report import Report
+from python_server.commands.runs import Runs
+from python_server.commands.split import Split
+from python_server.commands.train import Train
+
+__all__ = ["COMMANDS", "Command"]
+
+COMMANDS: tuple[Command, ...] = (Export(), Inspect(), Split(), Enrol(), Train(), Report(), Runs())

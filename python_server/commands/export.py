@@ -1,0 +1,108 @@
+"""``pocketfleet export``: a Keras model to a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Export"]
+
+
+class Export:
+    """Make a bundle."""
+
+    name = "export"
+    help = "turn a Keras model into a bundle that devices can train"
+    description = (
+        "Turn an architecture of the zoo, or a .keras file, into a bundle: a trainable TensorFlow Lite model of builtin "
+        "ops only, and a manifest that says what it is."
+    )
+    examples = """\
+examples:
+  pocketfleet export small_cnn --input 32x32x3 --classes 10 --batch 16 -o cnn.bundle
+  pocketfleet export model.keras --train head --batch 32 --momentum 0.9 -o head.bundle
+  pocketfleet export mobilenet_v2 --input 96x96x3 --classes 31 --train block_13_expand --option alpha=0.35 -o b
+"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("model", metavar="ARCH_OR_KERAS_FILE", help="name of an architecture, or a .keras file")
+        parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="bundle to write")
+        parser.add_argument("--input", type=_input_shape, metavar="HxWxC", help="input of an architecture")
+        parser.add_argument("--classes", type=int, metavar="N", help="classes of an architecture")
+        parser.add_argument("--class-names", metavar="A,B,...", help="names of the classes (default: their numbers)")
+        parser.add_argument("--train", default="all", metavar="all|head|LAYER", help="what trains (default: all)")
+        parser.add_argument("--cuts", default="", metavar="LAYER,...", help="layers from which on training may begin")
+        parser.add_argument("--batch", type=int, default=16, metavar="N", help="batch size (default: 16)")
+        parser.add_argument("--momentum", type=float, default=0.0, metavar="X", help="of SGD (default: 0)")
+        parser.add_argument("--nesterov", action="store_true", help="Nesterov momentum")
+        parser.add_argument("--weight-decay", type=float, default=0.0, metavar="X", help="of SGD (default: 0)")
+        parser.add_argument("--proximal", action="store_true", help="with FedProx's proximal term")
+        parser.add_argument("--scale", type=float, metavar="X", help="devices feed pixel * scale + offset")
+        parser.add_argument("--offset", type=float, metavar="X", help="see --scale")
+        parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the architecture")
+        parser.add_argument("--name", help="name of the bundle (default: the model's)")
+        parser.add_argument("--sign", type=Path, metavar="KEY.pem", help="private key (P-256) to sign it with")
+        parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+        parser.add_argument("--json", action="store_true", help="describe the bundle as JSON")
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Export, and describe what was made."""
+        import model_export
+        from model_export.errors import ExportError
+
+        if options.model.endswith(".keras") or Path(options.model).exists():
+            if options.input or options.classes or options.option:
+                raise ExportError("--input, --classes and --option are for architectures; a .keras file has its own")
+            model = model_export.load_keras_model(options.model)
+            scale, offset = 1.0, 0.0
+        else:
+            architecture = model_export.ARCHITECTURES.get(options.model)
+            if architecture is not None and not (options.input and options.classes):
+                raise ExportError("an architecture needs --input and --classes, as in --input 32x32x3 --classes 10")
+            shape = options.input or (1, 1, 1)
+            model = model_export.build(options.model, shape, options.classes or 1, **_options(options.option))
+            assert architecture is not None
+            scale, offset = architecture.input_scale, architecture.input_offset
+        bundle = model_export.export(
+            model,
+            options.output,
+            batch_size=options.batch,
+            trainable=options.train,
+            cuts=tuple(filter(None, options.cuts.split(","))),
+            optimizer=model_export.Sgd(options.momentum, options.nesterov, options.weight_decay, options.proximal),
+            name=options.name,
+            classes=options.class_names.split(",") if options.class_names else None,
+            input_scale=scale if options.scale is None else options.scale,
+            input_offset=offset if options.offset is None else options.offset,
+            signing_key=options.sign.read_bytes() if options.sign else None,
+            overwrite=options.overwrite,
+            progress=lambda stage: print(f"{stage} ...", file=sys.stderr, flush=True),
+        )
+        if options.json:
+            print(json.dumps(model_export.describe(bundle), indent=2))
+        else:
+            print(f"bundle: {bundle.path}")
+        return 0
+
+
+def _input_shape(text: str) -> tuple[int, int, int]:
+    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*x[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTHxCHANNELS, as in 32x32x3")
+    height, width, channels = (int(part) for part in text.split("x"))
+    return height, width, channels
+
+
+def _options(pairs: list[str]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options

@@ -1,0 +1,94 @@
+"""``pocketfleet train``: do an experiment."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Optional
+
+from python_server.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from python_server.train import TrainResult
+
+__all__ = ["Train", "report_and_sum_up"]
+
+
+class Train:
+    """Train."""
+
+    name = "train"
+    help = "do an experiment, or go on with one"
+    description = (
+        "Start a Flower server, wait for the devices, do the rounds, and write the report. A run that was stopped or "
+        "killed, at whatever point, goes on from its last committed round with --resume."
+    )
+    examples = """\
+examples:
+  pocketfleet train digits.toml
+  pocketfleet train --resume runs/digits-20260101-120000
+  pocketfleet train digits.toml --json | jq 'select(.event == "round").accuracy'
+
+The last two lines are the accuracy and the report:
+  accuracy: 0.97
+  report: runs/digits-20260101-120000/report.html
+"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("experiment", type=Path, nargs="?", metavar="EXPERIMENT.toml", help="what to do")
+        parser.add_argument("--resume", type=Path, metavar="RUN", help="go on in this run directory")
+        parser.add_argument(
+            "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)"
+        )
+        parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Train, and write the report."""
+        if (options.experiment is None) == (options.resume is None):
+            raise ExperimentError("give either an EXPERIMENT.toml, or --resume RUN")
+        from python_server.experiment import load_experiment
+        from python_server.progress import choose_progress
+        from python_server.train import load_run, train
+
+        experiment = load_experiment(options.experiment) if options.experiment else load_run(options.resume)
+        progress = choose_progress(as_json=options.json)
+        try:
+            with _terminated_like_interrupted():
+                result = train(experiment, runs=options.runs, progress=progress, resume=options.resume)
+        finally:
+            progress.close()
+        report_and_sum_up(result, as_json=options.json)
+        return 0
+
+
+def report_and_sum_up(result: TrainResult, *, as_json: bool) -> None:
+    """Write the report and print the two lines that end ``train`` and ``demo``."""
+    from python_server.report import write_report
+
+    page = write_report(result.run)
+    accuracy = result.last.accuracy if result.last.accuracy is not None else result.last.client_accuracy
+    if as_json:
+        print(json.dumps({"event": "finished", "run": str(result.run), "accuracy": accuracy, "report": str(page)}))
+        return
+    print("accuracy: not evaluated" if accuracy is None else f"accuracy: {accuracy:.4f}")
+    print(f"report: {page}")
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Make SIGTERM end a run as cleanly as Ctrl-C does."""
+
+    def interrupt(number: int, frame: Optional[FrameType]) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,357 @@
+"""The rounds of a run: choose, plan, send, collect, check, aggregate, evaluate, commit.
+
+The same loop serves every strategy and both ways of starting: `python_server.train` and `python_server.server_app`.
+It holds nothing that a resumed run could not have: weights and strategy state come from the store, and all chance of a
+round from a generator seeded by experiment and round number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Optional
+
+import numpy as np
+
+from edge_client.records import EVALUATE, QUERY, TRAIN, Scalar
+from python_server.aggregate import Aggregator
+from python_server.answers import add_evaluation, contribution, energy_measurements, reported_upload, train_row
+from python_server.errors import FleetError, UpdateError
+from python_server.exchange import Answer, Assignment, Exchange, LateAnswer, Payload
+from python_server.experiment import Experiment
+from python_server.fleet import Fleet
+from python_server.model import Evaluation, GlobalModel
+from python_server.progress import Progress
+from python_server.run_rows import DeviceRoundRow, EventRow, RoundRow
+from python_server.store import RoundCommit, RunStore, Upload
+from python_server.strategies.base import Contribution, Device, Plan, StrategyState
+
+__all__ = ["RoundLoop"]
+
+_MOST_EMPTY_ROUNDS = 3
+_LAST_UPLOADS_S = 5.0
+
+
+@dataclass
+class _Training:
+    """What the train phase of a round came to."""
+
+    mean: dict[str, np.ndarray]
+    rows: dict[str, DeviceRoundRow]
+    used: list[Contribution]
+    weight: int
+    aggregate_s: float
+    phase_s: float
+    uploads: list[Upload] = field(default_factory=list)
+
+
+class RoundLoop:
+    """Works on one run.
+
+    Parameters
+    ----------
+    experiment
+        What to do.
+    store
+        Where the run is kept.
+    model
+        The global model.
+    exchange
+        Reaches the nodes; its late answers should go to `note_late`.
+    names
+        Names of enrolled devices by public key.
+    progress
+        Hears how it goes.
+    notices
+        Called now and then; returns lines worth telling, such as that a local client ended.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        store: RunStore,
+        model: GlobalModel,
+        exchange: Exchange,
+        *,
+        names: Mapping[bytes, str],
+        progress: Progress,
+        notices: Callable[[], list[str]] = lambda: [],
+    ) -> None:
+        self._experiment = experiment
+        self._store = store
+        self._model = model
+        self._exchange = exchange
+        self._progress = progress
+        self._notices = notices
+        self._run_id = store.path.name
+        self._fleet = Fleet(
+            exchange,
+            names=names,
+            bundle=model.sha256,
+            query_deadline_s=experiment.server.query_deadline_s,
+            note=lambda device, text: self._note("refused", text, device=device),
+        )
+        self._started = False
+        self._names: dict[int, str] = {}
+        self._awaited_uploads: dict[str, int] = {}
+
+    def run(self) -> RoundRow:
+        """Do the rounds that are still to do; return the last one's row.
+
+        Raises
+        ------
+        FleetError
+            The devices cannot do it: too few came, or several rounds in a row gave nothing to use.
+        SuperLinkError, StoreError
+            The SuperLink is gone, or the disk is full. The run can be resumed.
+        """
+        experiment, strategy = self._experiment, self._experiment.strategy
+        checkpoint = self._store.checkpoint()
+        if checkpoint is None:
+            weights = self._model.initial()
+            state = strategy.start(weights)
+            last = self._commit_start(weights, state)
+        else:
+            weights = checkpoint.weights
+            state = StrategyState(checkpoint.strategy_state, checkpoint.strategy_arrays)
+            last = checkpoint.row
+            self._note("resumed", f"resumed after round {checkpoint.row.round}")
+        empty = 0
+        for number in range(last.round + 1, experiment.rounds + 1):
+            last, weights, state = self._round(number, weights, state)
+            empty = 0 if last.used else empty + 1
+            if empty == _MOST_EMPTY_ROUNDS:
+                raise FleetError(f"{empty} rounds in a row gave no usable update; see the devices' reasons above")
+        return last
+
+    def collect_last_uploads(self) -> list[Upload]:
+        """Ask the devices how long their last upload took."""
+        if not self._awaited_uploads:
+            return []
+        devices = self._fleet.online()
+        deadline_s = min(self._experiment.server.query_deadline_s, _LAST_UPLOADS_S)
+        assignments = [
+            Assignment(node_id, QUERY) for node_id, device in devices.items() if device.device in self._awaited_uploads
+        ]
+        uploads = []
+        for answer in self._exchange.run(assignments, deadline_s=deadline_s, label="last uploads"):
+            uploads += self._settle_upload(devices[answer.node_id].device, answer)
+        return uploads
+
+    def note_late(self, late: LateAnswer) -> None:
+        """Write down that an answer came after its round was over."""
+        name = self._names.get(late.node_id, str(late.node_id))
+        self._note("late", f"{name} answered {late.label} {late.seconds_late:.1f} s too late; its answer was dropped")
+
+    def _round(
+        self, number: int, weights: dict[str, np.ndarray], state: StrategyState
+    ) -> tuple[RoundRow, dict[str, np.ndarray], StrategyState]:
+        started_at, start = time.time(), time.monotonic()
+        server, strategy = self._experiment.server, self._experiment.strategy
+        needed = server.min_clients if self._started else max(server.start_clients, server.min_clients)
+        devices = self._fleet.wait(needed, server.start_deadline_s, self._waiting)
+        self._started = True
+        self._names.update({node_id: device.name for node_id, device in devices.items()})
+        random = np.random.default_rng([self._experiment.seed, number])
+        plans = strategy.select(state, number, list(devices.values()), random)
+        seed = int(random.integers(2**31))
+        asked = {node_id: device for node_id, device in devices.items() if device.device in plans}
+        self._progress.round_started(number, self._experiment.rounds, len(asked))
+
+        self._tell_notices()
+        training = self._train(number, seed, weights, asked, plans)
+        state, weights = strategy.finish(state, weights, training.mean, training.used)
+        evaluate_start = time.monotonic()
+        on_server, on_clients = self._evaluate(number, weights, asked, training)
+        row = RoundRow(
+            round=number,
+            seed=seed,
+            started_at=started_at,
+            wall_s=time.monotonic() - start,
+            train_phase_s=training.phase_s,
+            aggregate_s=training.aggregate_s,
+            evaluate_s=time.monotonic() - evaluate_start,
+            asked=len(asked),
+            used=len(training.used),
+            weight=training.weight,
+            weights_file="",
+            weights_sha256="",
+            strategy_state=state.values,
+            **_evaluation_columns(on_server, on_clients),
+        )
+        rows = list(training.rows.values())
+        row = self._store.commit(
+            RoundCommit(
+                row,
+                weights,
+                strategy_arrays=state.arrays,
+                devices=self._fleet.rows(),
+                device_rounds=rows,
+                measurements=[figure for each in rows for figure in energy_measurements(each)],
+                uploads=training.uploads,
+            )
+        )
+        self._progress.round_done(row, rows)
+        return row, weights, state
+
+    def _waiting(self, present: int, needed: int) -> None:
+        self._tell_notices()
+        self._progress.waiting(present, needed)
+
+    def _tell_notices(self) -> None:
+        for line in self._notices():
+            self._note("client", line)
+
+    def _train(
+        self,
+        number: int,
+        seed: int,
+        weights: dict[str, np.ndarray],
+        asked: Mapping[int, Device],
+        plans: Mapping[str, Plan],
+    ) -> _Training:
+        start = time.monotonic()
+        payload = Payload(weights)
+        assignments = [
+            Assignment(
+                node_id,
+                TRAIN,
+                plans[device.device].to_config(number=number, run=self._run_id, seed=seed),
+                payload,
+            )
+            for node_id, device in asked.items()
+        ]
+        rows: dict[str, DeviceRoundRow] = {}
+        used: list[Contribution] = []
+        uploads: list[Upload] = []
+        aggregate_s = 0.0
+        with Aggregator(weights) as aggregator:
+            for answer in self._exchange.run(
+                assignments,
+                deadline_s=self._experiment.server.round_deadline_s,
+                label=f"round {number}",
+                max_arrays_bytes=payload.bytes,
+            ):
+                device = asked[answer.node_id]
+                uploads += self._settle_upload(device.device, answer)
+                add_start = time.monotonic()
+                row, part = self._use(number, device, plans[device.device], answer, aggregator)
+                aggregate_s += time.monotonic() - add_start
+                rows[device.device] = row
+                if part is not None:
+                    used.append(part)
+                if not answer.problem:
+                    self._awaited_uploads[device.device] = number
+                self._progress.answered(row)
+            phase_s = time.monotonic() - start
+            add_start = time.monotonic()
+            mean = aggregator.result()
+            aggregate_s += time.monotonic() - add_start
+            used.sort(key=lambda part: (part.device.name, part.device.device))
+            return _Training(mean, rows, used, aggregator.weight, aggregate_s, phase_s, uploads)
+
+    def _use(
+        self, number: int, device: Device, plan: Plan, answer: Answer, aggregator: Aggregator
+    ) -> tuple[DeviceRoundRow, Optional[Contribution]]:
+        """Add an answer to the mean, if it can be used."""
+        row = train_row(number, device, plan, answer)
+        if answer.problem:
+            return row, None
+        try:
+            part = contribution(device, plan, answer)
+            if answer.arrays is None:
+                raise UpdateError("it sent no weights")
+            weight = self._experiment.strategy.weigh(part)
+            if weight < 1:
+                raise UpdateError("it did not train a single step")
+            aggregator.add(answer.arrays, weight, names=self._model.trained(plan.cut))
+        except UpdateError as error:
+            return replace(row, outcome="rejected", reason=str(error)), None
+        if part.steps < part.planned_steps:
+            reason = f"{part.steps} of {part.planned_steps} steps before the cutoff"
+            return replace(row, outcome="partial", reason=reason, weight=weight), part
+        return replace(row, outcome="ok", weight=weight), part
+
+    def _evaluate(
+        self, number: int, weights: dict[str, np.ndarray], asked: Mapping[int, Device], training: _Training
+    ) -> tuple[Optional[Evaluation], Optional[Evaluation]]:
+        """Evaluate the new weights where the experiment says; on clients, into the devices' rows too."""
+        settings = self._experiment.evaluate
+        if number % settings.every and number != self._experiment.rounds:
+            return None, None
+        on_clients = None
+        if settings.clients:
+            payload = Payload(weights)
+            config: dict[str, Scalar] = {"server-round": number, "run": self._run_id}
+            answers = self._exchange.run(
+                [Assignment(node_id, EVALUATE, config, payload) for node_id in asked],
+                deadline_s=self._experiment.server.round_deadline_s,
+                label=f"evaluation of round {number}",
+            )
+            for answer in answers:
+                device = asked[answer.node_id].device
+                training.uploads += self._settle_upload(device, answer)
+                if not answer.problem:
+                    training.rows[device] = add_evaluation(training.rows[device], answer)
+            on_clients = _mean_evaluation(list(training.rows.values()))
+        return (self._model.evaluate(weights) if settings.server else None), on_clients
+
+    def _settle_upload(self, device: str, answer: Answer) -> list[Upload]:
+        """Return the upload time that an answer reports, if it is the one that is still missing."""
+        upload = reported_upload(device, answer)
+        if upload is None or self._awaited_uploads.get(device) != upload.round:
+            return []
+        del self._awaited_uploads[device]
+        return [upload]
+
+    def _commit_start(self, weights: dict[str, np.ndarray], state: StrategyState) -> RoundRow:
+        started_at, start = time.time(), time.monotonic()
+        evaluation = self._model.evaluate(weights) if self._experiment.evaluate.server else None
+        seconds = time.monotonic() - start
+        row = RoundRow(
+            round=0,
+            seed=self._experiment.seed,
+            started_at=started_at,
+            wall_s=seconds,
+            train_phase_s=0.0,
+            aggregate_s=0.0,
+            evaluate_s=seconds,
+            asked=0,
+            used=0,
+            weight=0,
+            weights_file="",
+            weights_sha256="",
+            strategy_state=state.values,
+            **_evaluation_columns(evaluation, None),
+        )
+        row = self._store.commit(RoundCommit(row, weights, strategy_arrays=state.arrays))
+        self._progress.round_done(row, [])
+        return row
+
+    def _note(self, kind: str, text: str, *, device: str = "") -> None:
+        self._store.add_event(EventRow(time.time(), kind, text, device=device))
+        self._progress.note(text)
+
+
+def _evaluation_columns(on_server: Optional[Evaluation], on_clients: Optional[Evaluation]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    if on_server is not None:
+        columns.update(zip(("loss", "accuracy", "examples"), on_server))
+    if on_clients is not None:
+        columns.update(zip(("client_loss", "client_accuracy", "client_examples"), on_clients))
+    return columns
+
+
+def _mean_evaluation(rows: list[DeviceRoundRow]) -> Optional[Evaluation]:
+    """Return the mean over all clients' test examples."""
+    held = [
+        (row.eval_loss, row.eval_accuracy, row.eval_examples)
+        for row in sorted(rows, key=lambda row: row.device)
+        if row.eval_loss is not None and row.eval_accuracy is not None and row.eval_examples
+    ]
+    total = sum(examples for _, _, examples in held)
+    if not total:
+        return None
+    loss = sum(loss * examples for loss, _, examples in held) / total
+    return loss, sum(accuracy * examples for _, accuracy, examples in held) / total, total

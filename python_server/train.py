@@ -1,0 +1,216 @@
+"""A run from start to end: SuperLink, devices, rounds, and nothing left behind.
+
+Two processes: this one, which holds the round loop, and the SuperLink as its child (plus the local clients that the
+experiment asks for). Flower's stock way of running a ServerApp would add three more, each importing Flower anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from python_server.errors import ExperimentError, IdentityError, StoreError
+from python_server.exchange import Exchange
+from python_server.experiment import Experiment, parse_experiment
+from python_server.identity import Identity, host_names, normalized_public_key
+from python_server.local_clients import client_public_key, run_clients
+from python_server.model import BundleModel, GlobalModel
+from python_server.progress import Progress
+from python_server.round_loop import RoundLoop
+from python_server.run_reader import RunReader
+from python_server.run_rows import RoundRow
+from python_server.store import EXPERIMENT, LOGS, RunStore
+from python_server.superlink import SuperLink, SuperLinkSettings, quiet_flower
+
+__all__ = ["TrainResult", "create_run", "load_run", "train"]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes
+    ----------
+    run
+        The run directory.
+    last
+        The last round.
+    """
+
+    run: Path
+    last: RoundRow
+
+
+def create_run(experiment: Experiment, runs: Path, model: GlobalModel) -> RunStore:
+    """Make a new run directory under ``runs``, named after the experiment and the time.
+
+    Raises
+    ------
+    StoreError
+        It cannot be made.
+    """
+    started = time.strftime("%Y%m%d-%H%M%S")
+    info = {
+        "name": experiment.name,
+        "base": str(experiment.base),
+        "bundle_sha256": model.sha256,
+        "experiment_sha256": experiment.sha256,
+        "strategy": experiment.strategy_name,
+        "rounds": str(experiment.rounds),
+        "host": platform.platform(),
+        "python": platform.python_version(),
+        "flwr": importlib.metadata.version("flwr"),
+    }
+    for attempt in range(100):
+        path = runs / (f"{experiment.name}-{started}" + (f"-{attempt + 1}" if attempt else ""))
+        if not path.exists():
+            return RunStore.create(path, experiment.source, info, keep=experiment.keep_weights)
+    raise StoreError(f"{runs} already has a hundred runs of this second")
+
+
+def load_run(run: Path) -> Experiment:
+    """Return the experiment of an existing run, as it was when the run was made.
+
+    Raises
+    ------
+    StoreError
+        It is not a run directory.
+    ExperimentError
+        The experiment in it is damaged.
+    """
+    with RunReader(run) as reader:
+        base = Path(reader.meta.get("base", str(run)))
+    source = (run / EXPERIMENT).read_bytes()
+    return parse_experiment(source, base, str(run / EXPERIMENT))
+
+
+def train(experiment: Experiment, *, runs: Path, progress: Progress, resume: Optional[Path] = None) -> TrainResult:
+    """Do an experiment.
+
+    Parameters
+    ----------
+    experiment
+        What to do; for a resumed run the one from `load_run`.
+    runs
+        Directory of run directories, for a new run.
+    progress
+        Hears how it goes.
+    resume
+        The run directory to go on in.
+
+    Raises
+    ------
+    ServerError
+        Something failed; where a run had begun, it can be resumed.
+    model_export.errors.BundleError, edge_client.errors.EdgeError
+        The bundle or the test data cannot be used.
+    """
+    quiet_flower()
+    experiment.check_files()
+    trusted = experiment.model.trusted_key
+    model = BundleModel(
+        experiment.model.bundle,
+        test=experiment.data.test if experiment.evaluate.server else None,
+        trusted_key=trusted.read_bytes() if trusted else None,
+    )
+    try:
+        model.trained(experiment.train.cut)
+    except (KeyError, ValueError) as error:
+        raise ExperimentError(f"train.cut: {error}") from None
+    if resume is None:
+        store = create_run(experiment, runs, model)
+    else:
+        store = RunStore.open(resume, keep=experiment.keep_weights)
+    try:
+        return _train(experiment, store, model, progress)
+    finally:
+        store.close()
+
+
+def _train(experiment: Experiment, store: RunStore, model: GlobalModel, progress: Progress) -> TrainResult:
+    from python_server.flower_run import open_run, register_devices
+
+    checkpoint = store.checkpoint()
+    if checkpoint is not None and checkpoint.row.round >= experiment.rounds:
+        return TrainResult(store.path, checkpoint.row)
+    store.start()
+    with _recording_the_end(store), contextlib.ExitStack() as stack:
+        settings, names = _identity(experiment)
+        states = {client.name: _client_state(experiment, client.name) for client in experiment.clients}
+        for name, state in states.items():
+            names[normalized_public_key(client_public_key(state))] = name
+        superlink = stack.enter_context(SuperLink(settings, store.path / LOGS / "superlink.log"))
+        if settings.enrolled_only:
+            register_devices(superlink, names)
+        run = stack.enter_context(open_run(superlink))
+        progress.started(store.path, f"{settings.host}:{superlink.port}", checkpoint.row.round if checkpoint else None)
+        ended = stack.enter_context(
+            run_clients(
+                experiment.clients,
+                server=superlink.local_address,
+                bundle=experiment.model.bundle,
+                states=states,
+                logs=store.path / LOGS,
+                ca=settings.certificates.ca if settings.certificates else None,
+                trusted_key=experiment.model.trusted_key,
+            )
+        )
+        exchange = Exchange(run.grid, check=superlink.check, on_late=lambda late: loop.note_late(late))
+        loop = RoundLoop(
+            experiment,
+            store,
+            model,
+            exchange,
+            names=names,
+            progress=progress,
+            notices=ended,
+        )
+        last = loop.run()
+        store.finish("finished", uploads=loop.collect_last_uploads())
+        return TrainResult(store.path, last)
+
+
+@contextlib.contextmanager
+def _recording_the_end(store: RunStore) -> Iterator[None]:
+    """Note in the run how it ended, where the disk still takes it."""
+    try:
+        yield
+    except BaseException as error:
+        with contextlib.suppress(StoreError):
+            store.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        raise
+
+
+def _identity(experiment: Experiment) -> tuple[SuperLinkSettings, dict[bytes, str]]:
+    """Return how the SuperLink is to listen, and the names of enrolled devices by public key."""
+    server = experiment.server
+    settings = SuperLinkSettings(
+        host=server.host,
+        port=server.port,
+        enrolled_only=server.enrolled_only,
+        allow_insecure_network=server.insecure_network,
+    )
+    names: dict[bytes, str] = {}
+    if server.tls or server.enrolled_only or experiment.clients:
+        identity = Identity(server.identity)
+        names = {key: name for name, key in identity.devices().items()}
+        if server.tls:
+            extra = [server.host] if server.host not in ("0.0.0.0", "::") else []  # noqa: S104 - compared, not bound
+            settings = SuperLinkSettings(
+                **{**vars(settings), "certificates": identity.certificates(host_names([*extra, *server.names]))}
+            )
+    for client in experiment.clients:
+        if client.name in names.values():
+            raise IdentityError(f"the name of client {client.name!r} is already that of an enrolled device")
+    return settings, names
+
+
+def _client_state(experiment: Experiment, name: str) -> Path:
+    """Return where a local client keeps its key and unfinished work: outside the run, so that it survives it."""
+    return experiment.server.identity / "local_clients" / experiment.name / name
