@@ -60,19 +60,19 @@ _NOT_MEASURED: dict[str, Union[int, float]] = {
 app = ClientApp()
 
 
-@app.query()
+@app.query()  # type: ignore[untyped-decorator]
 def query(message: Message, context: Context) -> Message:
     """Tell what this device is."""
     return _handle(message, context)
 
 
-@app.train()
+@app.train()  # type: ignore[untyped-decorator]
 def train(message: Message, context: Context) -> Message:
     """Train as the plan says."""
     return _handle(message, context)
 
 
-@app.evaluate()
+@app.evaluate()  # type: ignore[untyped-decorator]
 def evaluate(message: Message, context: Context) -> Message:
     """Evaluate the global weights."""
     return _handle(message, context)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from edge_client.errors import StateError, StateInUseError
 __all__ = ["SavedReply", "StateDirectory"]
 
 Buffer = Union[bytes, memoryview]
+
+_log = logging.getLogger("pocketfleet.client")
 
 _MAGIC = b"pocketfleet reply 1\n"
 _ID_BYTES = 64
@@ -124,7 +127,8 @@ class StateDirectory:
             return None
         except OSError as error:
             raise StateError(f"{self.path / 'reply'}: cannot be read: {error.strerror}") from error
-        except ValueError:
+        except ValueError as error:
+            _log.error("event=dropped what=reply reason=%s", error)
             self.forget_reply()
             return None
 
@@ -234,13 +238,12 @@ class SavedReply:
         try:
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise ValueError("not a saved reply")
-            self.announcement = file.read(self._length())
+            self.announcement = file.read(self._length(end))
             while file.tell() < end:
                 object_id = file.read(_ID_BYTES).decode("ascii")
-                size = self._length()
+                size = self._length(end)
                 self._places[object_id] = (file.tell(), size)
-                if file.seek(size, os.SEEK_CUR) > end:
-                    raise ValueError("a saved reply cut short")
+                file.seek(size, os.SEEK_CUR)
         except BaseException:
             file.close()
             raise
@@ -256,5 +259,10 @@ class SavedReply:
         """Close the file."""
         self._file.close()
 
-    def _length(self) -> int:
-        return int.from_bytes(self._file.read(_LENGTH_BYTES), "little")
+    def _length(self, end: int) -> int:
+        """Read the length of what follows, which the file has to have."""
+        field = self._file.read(_LENGTH_BYTES)
+        length = int.from_bytes(field, "little")
+        if len(field) != _LENGTH_BYTES or length > end - self._file.tell():
+            raise ValueError("a saved reply cut short")
+        return length

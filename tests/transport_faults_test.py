@@ -144,13 +144,12 @@ def test_new_superlink_that_never_heard_of_the_client(tmp_path: Path) -> None:
 def test_superlink_with_a_database_comes_back(tmp_path: Path) -> None:
     """The run is over, as its server app died with it, but the node is the same and takes part in the next."""
     state = tmp_path / "state"
-    with SuperLink(tmp_path / "superlink", database=True) as superlink:
-        with toy_client(superlink, state) as client:
-            until(lambda: "event=connected" in client.output, what="the connection")
-            superlink.kill()
-            until(lambda: "event=unreachable" in client.output, what="noticing")
-            superlink.start()
-            (reply,) = Exchange(superlink, tmp_path).wait()
+    with SuperLink(tmp_path / "superlink", database=True) as superlink, toy_client(superlink, state) as client:
+        until(lambda: "event=connected" in client.output, what="the connection")
+        superlink.kill()
+        until(lambda: "event=unreachable" in client.output, what="noticing")
+        superlink.start()
+        (reply,) = Exchange(superlink, tmp_path).wait()
     assert "weights" in reply, reply
     assert len(set(re.findall(r"event=connected .* node=(\d+)", client.output))) == 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +17,7 @@ pytest.importorskip("flwr", reason="needs Flower's SuperLink")
 from edge_client.errors import EdgeError
 from edge_client.worker import Worker
 from model_export.bundle import Bundle
+from tests.interpreters import find_interpreter
 from tests.superlink import Process, SuperLink, make_tls_files, start_supernode, until
 from tests.toy_server import Exchange, handled, toy_client
 
@@ -268,12 +269,23 @@ def test_host_name_is_checked(tmp_path: Path) -> None:
                 run_client(config, lambda task: pytest.fail("a task came through"))
 
 
-def test_oldest_python(tmp_path: Path, superlink: SuperLink) -> None:
-    """The client on Python 3.9, where one with its few packages is at hand."""
-    python = shutil.which("python3.9-pocketfleet")
-    if python is None:
-        pytest.skip("no Python 3.9 with the client's packages (python3.9-pocketfleet on the PATH)")
+@pytest.mark.parametrize(
+    ("version", "packages"),
+    [
+        ("3.9", ["numpy==1.23.*", "protobuf==4.25.*", "cryptography==42.*", "urllib3==2.2.*"]),
+        ("3.13", ["numpy", "protobuf", "cryptography", "urllib3"]),
+    ],
+)
+def test_oldest_and_newest_python(superlink: SuperLink, tmp_path: Path, version: str, packages: list[str]) -> None:
+    """The client alone with the four packages it needs: the oldest that it admits, and the newest."""
+    interpreter = find_interpreter(version)
+    if interpreter is None:
+        pytest.skip(f"no Python {version} on this machine: install it to test the client on it")
+    subprocess.run([interpreter, "-m", "venv", str(tmp_path / "venv")], check=True)
+    python = str(tmp_path / "venv" / "bin" / "python")
+    subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages], check=True)
     exchange = Exchange(superlink, tmp_path, rounds=2)
-    with toy_client(superlink, tmp_path / "state", python=python):
+    with toy_client(superlink, tmp_path / "state", python=python) as client:
         replies = exchange.wait()
-    assert all("weights" in reply for reply in replies), replies
+    assert [reply.get("weights", {}).get("dense/bias") for reply in replies] == [[1.0], [2.0]], client.output
+    assert "Warning" not in client.output

@@ -213,12 +213,13 @@ class Connection:
         try:
             answer = json.loads(content[:4096])
             if isinstance(answer, dict):
-                code = answer["code"] if isinstance(answer.get("code"), int) else None
+                code = answer["code"] if type(answer.get("code")) is int else None
                 detail = f": {answer['detail']}"[:300] if isinstance(answer.get("detail"), str) else ""
         except (ValueError, RecursionError):
             pass
-        if status in (408, 429, 502, 503, 504):
-            return UnreachableError(f"{self.server} answered {name} with HTTP {status}{detail}")
+        if code is None and status not in (401, 412, 500):
+            # Not the SuperLink's own word: a proxy or a portal on the way, or the server is starting.
+            return UnreachableError(f"{self.server} answered {name} with HTTP {status}{detail}; is it a SuperLink?")
         kind = RunOverError if code == _CODE_RUN_OVER else RefusedError
         return kind(f"{self.server} answered {name} with HTTP {status}{detail}", status=status, code=code)
 

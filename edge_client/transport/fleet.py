@@ -19,7 +19,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Optional, Union
 
-from edge_client.errors import EdgeError, MessageError, RefusedError, RunOverError
+from google.protobuf.message import DecodeError
+
+from edge_client.errors import EdgeError, MessageError, NotEnrolledError, RefusedError, RunOverError
 from edge_client.records import (
     DOWNLOAD_BYTES,
     DOWNLOAD_S,
@@ -95,7 +97,11 @@ class FleetTransport:
         """Return the task that an earlier process left, else ask the server for one."""
         saved = self._state.task()
         if saved is not None:
-            metadata = pb.Metadata.FromString(saved)
+            try:
+                metadata = pb.Metadata.FromString(saved)
+            except DecodeError as error:
+                self._drop_task(f"damaged: {error}")
+                return None
             if metadata.created_at + metadata.ttl > self._clock.now():
                 return self._open(metadata, resumed=True)
             self._drop_task("it has expired")
@@ -104,6 +110,11 @@ class FleetTransport:
                 "pull-messages", lambda node: pb.PullMessagesRequest(node=node), pb.PullMessagesResponse, limit=1 << 26
             )
         except RunOverError:
+            return None
+        except (MessageError, RefusedError) as error:
+            if isinstance(error, NotEnrolledError):
+                raise
+            _log.error("event=no-answer reason=%s", error)
             return None
         if not answer.messages_list:
             return None
@@ -142,7 +153,7 @@ class FleetTransport:
         except RunOverError as error:
             self._drop_task(error)
             return None
-        except MessageError as error:
+        except (MessageError, RefusedError) as error:
             _log.error("event=message-refused message=%.12s reason=%s", metadata.message_id, error)
             reason = f"the message cannot be used: {error}"
             self._hand_over(metadata, encode_error(metadata, reason, created_at=self._clock.now()), 0)
@@ -197,7 +208,7 @@ class FleetTransport:
                 ),
                 pb.ConfirmMessageReceivedResponse,
             )
-        except RefusedError as error:
+        except (RefusedError, MessageError) as error:
             _log.debug("event=confirmation-refused reason=%s", error)
         self._send_saved_reply(round_number=round_number, resumed=False)
 
@@ -211,7 +222,7 @@ class FleetTransport:
         traffic = Traffic()
         try:
             outcome = self._send(reply, traffic, resumed=resumed)
-        except RefusedError as error:
+        except (RefusedError, MessageError) as error:
             outcome = f"refused reason={error}"
         finally:
             reply.close()

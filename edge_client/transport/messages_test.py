@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Optional
+from typing import Optional, Union
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_client.errors import MessageError
-from edge_client.records import PACKED, Reply, Task
+from edge_client.records import PACKED, Reply, Scalar, Task
 from edge_client.transport import fleet_pb2 as pb
 from edge_client.transport.arrays import encode_array
 from edge_client.transport.messages import decode_task, encode_error, encode_reply
@@ -252,7 +252,7 @@ def test_facts_about_the_device_answer_a_query() -> None:
     ),
 )
 @settings(max_examples=50)
-def test_same_record_ids_as_flower(metrics: dict[str, float], info: dict[str, float]) -> None:
+def test_same_record_ids_as_flower(metrics: dict[str, Union[int, float]], info: dict[str, Scalar]) -> None:
     theirs = pytest.importorskip("flwr.app")
     root = encode_reply(instruction(message()), Reply(metrics=metrics, info=info), packed=False, created_at=1.8e9)
     ours = {item.parts[0][:12]: item.object_id for item in root.descendants_first()}

@@ -10,7 +10,15 @@ from typing import Callable, Optional, TypeVar
 
 from google.protobuf.message import Message
 
-from edge_client.errors import EdgeError, NotEnrolledError, RefusedError, RunOverError, ServerError, UnreachableError
+from edge_client.errors import (
+    EdgeError,
+    MessageError,
+    NotEnrolledError,
+    RefusedError,
+    RunOverError,
+    ServerError,
+    UnreachableError,
+)
 from edge_client.state import StateDirectory
 from edge_client.transport import fleet_pb2 as pb
 from edge_client.transport.api import LeavingError
@@ -24,7 +32,7 @@ _log = logging.getLogger("pocketfleet.client")
 _Answer = TypeVar("_Answer", bound=Message)
 
 _PROGRESS_EVERY_S = 30.0
-_INTERNAL_ERROR_TRIES = 3
+_ODD_ANSWER_TRIES = 3
 _HEARTBEAT_RETRY_S = 5.0
 _SMALL = 1 << 20
 
@@ -117,8 +125,8 @@ class Session:
         ------
         edge_client.errors.RunOverError
             The run has ended, or the server is a new one that never heard of it.
-        edge_client.errors.RefusedError, edge_client.errors.UnreachableError
-            See `Connection.call`.
+        edge_client.errors.RefusedError, edge_client.errors.UnreachableError, edge_client.errors.MessageError
+            See `Connection.call`; not before some tries.
         edge_client.transport.api.LeavingError
             The client is to leave.
         """
@@ -240,7 +248,7 @@ class Session:
     ) -> _Answer:
         """Repeat a call while the server cannot be reached."""
         backoff = self._backoff()
-        internal_errors = 0
+        odd_answers = 0
         told_at = 0.0
         while True:
             try:
@@ -252,12 +260,12 @@ class Session:
                 if backoff.failures == 1 or time.monotonic() - told_at > _PROGRESS_EVERY_S:
                     told_at = time.monotonic()
                     _log.warning("event=unreachable tries=%d reason=%s", backoff.failures, error)
-            except RefusedError as error:
-                # The server's own trouble, such as a locked database, often passes.
-                internal_errors += 1
-                if error.status != 500 or internal_errors >= _INTERNAL_ERROR_TRIES:
+            except (RefusedError, MessageError) as error:
+                # The server's own trouble, such as a locked database, often passes; a wrong byte on the way, too.
+                odd_answers += 1
+                if getattr(error, "status", 500) != 500 or odd_answers >= _ODD_ANSWER_TRIES:
                     raise
-                wait_s = 0.2 * internal_errors
+                wait_s = 0.2 * odd_answers
             else:
                 if backoff.failures:
                     _log.info("event=reachable-again after-s=%.1f", backoff.elapsed_s)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edge_client.cli import main
+
+if TYPE_CHECKING:
+    from conftest import Digits
+
+
+def fails(capsys: pytest.CaptureFixture[str], code: int, *arguments: object) -> str:
+    """Run the command, which has to fail with one line."""
+    assert main([str(argument) for argument in arguments]) == code
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("pocketfleet-client: ")
+    assert "\n" not in error
+    return error
+
+
+def test_key_is_printed_and_stays_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = []
+    for _ in range(2):
+        assert main(["key", "--state", str(tmp_path / "state")]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert printed[0].startswith("-----BEGIN PUBLIC KEY-----\n")
+    assert printed[0].endswith("-----END PUBLIC KEY-----\n")
+    assert main(["key", "--state", str(tmp_path / "state"), "--format", "ssh"]) == 0
+    assert capsys.readouterr().out.startswith("ecdsa-sha2-nistp384 ")
+
+
+def test_key_of_a_running_client(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from edge_client.state import StateDirectory
+    from edge_client.transport.keys import ClientKey
+
+    with StateDirectory(tmp_path) as state:
+        key = ClientKey.load_or_create(state.key_file)
+        assert main(["key", "--state", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.encode() == key.public_pem
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["run"],
+        ["fly"],
+        ["run", "--server", "s:1", "--bundle", "b", "--data", "d", "--state", "s", "--threads", "0"],
+        ["run", "--server", "s:1", "--bundle", "b", "--data", "d", "--state", "s", "--heartbeat", "nan"],
+        ["run", "--server", "s:1", "--bundle", "b", "--data", "d", "--state", "s", "--ca", "f", "--insecure"],
+    ],
+)
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["key"]])
+def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([*command, "--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    assert "example" in text
+    assert "pocketfleet-client " in text
+
+
+def test_what_cannot_be_used_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], digits_bundle: Path, digits: Digits
+) -> None:
+    data = digits.save(tmp_path / "d.npz", slice(0, 20))
+    state = tmp_path / "state"
+
+    def run(server: str, *more: object, bundle: Path = digits_bundle, file: Path = data) -> list[object]:
+        return ["run", "--server", server, "--bundle", bundle, "--data", file, "--state", state, *more]
+
+    assert "nowhere" in fails(capsys, 1, *run("h:1", bundle=tmp_path / "nowhere"))
+    assert "nothing.npz" in fails(capsys, 1, *run("h:1", file=tmp_path / "nothing.npz"))
+    assert "expected HOST:PORT" in fails(capsys, 2, *run("http://h:1", "--insecure"))
+    assert "expected HOST:PORT" in fails(capsys, 2, *run("h", "--insecure"))
+    assert "no.pem" in fails(capsys, 2, *run("h:1", "--ca", tmp_path / "no.pem"))
+    assert "key.pem: cannot be read" in fails(capsys, 2, *run("h:1", "--trust", tmp_path / "key.pem"))
+    assert "10 to 1800" in fails(capsys, 2, *run("h:1", "--heartbeat", 3))
+    (tmp_path / "file").touch()
+    state = tmp_path / "file"
+    assert "cannot be used as a state directory" in fails(capsys, 1, *run("h:1", "--insecure"))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, edge_client.cli\n"
+        "try: edge_client.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print({'numpy', 'urllib3', 'cryptography', 'tensorflow', 'flwr'} & set(sys.modules))"
+    )
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("set()")
