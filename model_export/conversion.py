@@ -21,6 +21,8 @@ def convert(model: TrainableModel) -> bytes:
     ------
     ConversionError
         The converter failed, or it needed an op that no runtime has built in.
+    OSError
+        The disk is full.
     """
     with tempfile.TemporaryDirectory(prefix="pocketfleet-") as saved, quiet() as noise:
         try:
@@ -34,7 +36,9 @@ def convert(model: TrainableModel) -> bytes:
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
             converter.experimental_enable_resource_variables = True
             content: bytes = converter.convert()
-        except Exception as error:
+        except OSError:
+            raise
+        except Exception as error:  # The converter's own errors share no class.
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ConversionError(f"TensorFlow's converter failed: {reason}; it wrote:\n{noise()}") from error
     foreign = tflite_file.foreign_ops(content)
