@@ -1,4 +1,4 @@
-"""The demo: a small CNN, real digits, three client processes of different speed. Makes the files; `train` does the rest."""
+"""The demo: a small CNN, real digits, three clients of different speed. Makes the files; `train` does the rest."""
 
 from __future__ import annotations
 

@@ -117,6 +117,8 @@ def open_run(superlink: SuperLink) -> Iterator[FlowerRun]:
     SuperLinkError
         The SuperLink refused, or was gone.
     """
+    for chatty in ("flwr", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     with _telling("start a run"):
         _create(superlink)
         token = _acquire(superlink)
@@ -199,6 +201,3 @@ def _telling(what: str) -> Iterator[None]:
         raise SuperLinkError(f"the SuperLink refused to {what}: {error.response.text or error}") from error
     except httpx.HTTPError as error:
         raise SuperLinkError(f"could not {what}: {error}") from error
-
-
-logging.getLogger("httpx").setLevel(logging.WARNING)

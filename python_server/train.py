@@ -28,7 +28,7 @@ from python_server.run_rows import RoundRow
 from python_server.store import EXPERIMENT, LOGS, RunStore
 from python_server.superlink import SuperLink, SuperLinkSettings, quiet_flower
 
-__all__ = ["TrainResult", "create_run", "load_run", "train"]
+__all__ = ["TrainResult", "create_run", "load_model", "load_run", "train"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,29 @@ def create_run(experiment: Experiment, runs: Path, model: GlobalModel) -> RunSto
     raise StoreError(f"{runs} already has a hundred runs of this second")
 
 
+def load_model(experiment: Experiment) -> GlobalModel:
+    """Return the experiment's model, with its test data if the server is to evaluate.
+
+    Raises
+    ------
+    ExperimentError
+        The bundle has no such cut as ``train.cut``.
+    model_export.errors.BundleError, edge_client.errors.EdgeError
+        The bundle or the test data cannot be used.
+    """
+    trusted = experiment.model.trusted_key
+    model = BundleModel(
+        experiment.model.bundle,
+        test=experiment.data.test if experiment.evaluate.server else None,
+        trusted_key=trusted.read_bytes() if trusted else None,
+    )
+    try:
+        model.trained(experiment.train.cut)
+    except (KeyError, ValueError) as error:
+        raise ExperimentError(f"train.cut: {error}") from None
+    return model
+
+
 def load_run(run: Path) -> Experiment:
     """Return the experiment of an existing run, as it was when the run was made.
 
@@ -113,16 +136,7 @@ def train(experiment: Experiment, *, runs: Path, progress: Progress, resume: Opt
     """
     quiet_flower()
     experiment.check_files()
-    trusted = experiment.model.trusted_key
-    model = BundleModel(
-        experiment.model.bundle,
-        test=experiment.data.test if experiment.evaluate.server else None,
-        trusted_key=trusted.read_bytes() if trusted else None,
-    )
-    try:
-        model.trained(experiment.train.cut)
-    except (KeyError, ValueError) as error:
-        raise ExperimentError(f"train.cut: {error}") from None
+    model = load_model(experiment)
     if resume is None:
         store = create_run(experiment, runs, model)
     else:

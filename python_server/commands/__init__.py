@@ -1,8 +1,9 @@
-"""The commands of ``pocketfleet``, one a file. Each imports what it needs only when it runs, so that --help is quick."""
+"""The commands of ``pocketfleet``, one a file. Each imports what it needs when it runs, so that --help is quick."""
 
 from __future__ import annotations
 
 from python_server.commands.base import Command
+from python_server.commands.demo import Demo
 from python_server.commands.enrol import Enrol
 from python_server.commands.export import Export
 from python_server.commands.inspect import Inspect
@@ -13,4 +14,4 @@ from python_server.commands.train import Train
 
 __all__ = ["COMMANDS", "Command"]
 
-COMMANDS: tuple[Command, ...] = (Export(), Inspect(), Split(), Enrol(), Train(), Report(), Runs())
+COMMANDS: tuple[Command, ...] = (Demo(), Export(), Inspect(), Split(), Enrol(), Train(), Report(), Runs())

@@ -18,8 +18,8 @@ class Export:
     name = "export"
     help = "turn a Keras model into a bundle that devices can train"
     description = (
-        "Turn an architecture of the zoo, or a .keras file, into a bundle: a trainable TensorFlow Lite model of builtin "
-        "ops only, and a manifest that says what it is."
+        "Turn an architecture of the zoo, or a .keras file, into a bundle: a trainable TensorFlow Lite model of "
+        "builtin ops only, and a manifest that says what it is."
     )
     examples = """\
 examples:

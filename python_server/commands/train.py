@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Optional
 from python_server.errors import ExperimentError
 
 if TYPE_CHECKING:
-    from python_server.train import TrainResult
+    from python_server.experiment import Experiment
 
-__all__ = ["Train", "report_and_sum_up"]
+__all__ = ["Train", "terminated_like_interrupted", "train_and_report"]
 
 
 class Train:
@@ -53,24 +53,25 @@ The last two lines are the accuracy and the report:
         if (options.experiment is None) == (options.resume is None):
             raise ExperimentError("give either an EXPERIMENT.toml, or --resume RUN")
         from python_server.experiment import load_experiment
-        from python_server.progress import choose_progress
-        from python_server.train import load_run, train
+        from python_server.train import load_run
 
         experiment = load_experiment(options.experiment) if options.experiment else load_run(options.resume)
-        progress = choose_progress(as_json=options.json)
-        try:
-            with _terminated_like_interrupted():
-                result = train(experiment, runs=options.runs, progress=progress, resume=options.resume)
-        finally:
-            progress.close()
-        report_and_sum_up(result, as_json=options.json)
+        with terminated_like_interrupted():
+            train_and_report(experiment, runs=options.runs, resume=options.resume, as_json=options.json)
         return 0
 
 
-def report_and_sum_up(result: TrainResult, *, as_json: bool) -> None:
-    """Write the report and print the two lines that end ``train`` and ``demo``."""
+def train_and_report(experiment: Experiment, *, runs: Path, resume: Optional[Path], as_json: bool) -> None:
+    """Do an experiment, write the report, and print the lines that end ``train`` and ``demo``."""
+    from python_server.progress import choose_progress
     from python_server.report import write_report
+    from python_server.train import train
 
+    progress = choose_progress(as_json=as_json)
+    try:
+        result = train(experiment, runs=runs, progress=progress, resume=resume)
+    finally:
+        progress.close()
     page = write_report(result.run)
     accuracy = result.last.accuracy if result.last.accuracy is not None else result.last.client_accuracy
     if as_json:
@@ -81,7 +82,7 @@ def report_and_sum_up(result: TrainResult, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
+def terminated_like_interrupted() -> Iterator[None]:
     """Make SIGTERM end a run as cleanly as Ctrl-C does."""
 
     def interrupt(number: int, frame: Optional[FrameType]) -> None:
