@@ -154,6 +154,10 @@ class Identity:
                 raise IdentityError(f"{file}: {error}") from None
         return devices
 
+    def stamp(self) -> int:
+        """Return a number that changes when a device is enrolled or removed."""
+        return (self.path / "devices").stat().st_mtime_ns
+
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         with (self.path / ".lock").open("w") as file:

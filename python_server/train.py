@@ -18,6 +18,7 @@ from typing import Optional
 from python_server.errors import ExperimentError, IdentityError, StoreError
 from python_server.exchange import Exchange
 from python_server.experiment import Experiment, parse_experiment
+from python_server.flower_run import open_run, register_devices
 from python_server.identity import Identity, host_names, normalized_public_key
 from python_server.local_clients import client_public_key, run_clients
 from python_server.model import BundleModel, GlobalModel
@@ -148,8 +149,6 @@ def train(experiment: Experiment, *, runs: Path, progress: Progress, resume: Opt
 
 
 def _train(experiment: Experiment, store: RunStore, model: GlobalModel, progress: Progress) -> TrainResult:
-    from python_server.flower_run import open_run, register_devices
-
     checkpoint = store.checkpoint()
     if checkpoint is not None and checkpoint.row.round >= experiment.rounds:
         return TrainResult(store.path, checkpoint.row)
@@ -163,6 +162,7 @@ def _train(experiment: Experiment, store: RunStore, model: GlobalModel, progress
         if settings.enrolled_only:
             register_devices(superlink, names)
         run = stack.enter_context(open_run(superlink))
+        latecomers = _Latecomers(experiment, superlink, names)
         progress.started(store.path, f"{settings.host}:{superlink.port}", checkpoint.row.round if checkpoint else None)
         ended = stack.enter_context(
             run_clients(
@@ -183,11 +183,35 @@ def _train(experiment: Experiment, store: RunStore, model: GlobalModel, progress
             exchange,
             names=names,
             progress=progress,
-            notices=ended,
+            notices=lambda: [*ended(), *latecomers.admit()],
         )
         last = loop.run()
         store.finish("finished", uploads=loop.collect_last_uploads())
         return TrainResult(store.path, last)
+
+
+class _Latecomers:
+    """Lets in devices that are enrolled while the run goes on."""
+
+    def __init__(self, experiment: Experiment, superlink: SuperLink, names: dict[bytes, str]) -> None:
+        self._superlink = superlink
+        self._names = names
+        self._identity = Identity(experiment.server.identity) if superlink.settings.enrolled_only else None
+        self._seen = self._stamp()
+
+    def admit(self) -> list[str]:
+        """Register new keys, add their names, and return a line for each."""
+        stamp = self._stamp()
+        if self._identity is None or stamp == self._seen:
+            return []
+        self._seen = stamp
+        new = {key: name for name, key in self._identity.devices().items() if key not in self._names}
+        register_devices(self._superlink, new)
+        self._names.update(new)
+        return [f"enrolled while running: {name}" for name in new.values()]
+
+    def _stamp(self) -> int:
+        return self._identity.stamp() if self._identity else 0
 
 
 @contextlib.contextmanager
