@@ -33,10 +33,10 @@ test = "test.npz"            # the server's own test data; clients never see it
 epochs = 2
 learning_rate = 0.05
 
-# The board is the slowest: after half a second it sends what it has.
+# The board is the slowest: after a tenth of a second it sends what it has.
 [strategy]
 name = "processor_cutoff"
-cutoff_s = {{ board = 0.5 }}
+cutoff_s = {{ board = 0.1 }}
 
 [server]
 port = 0                     # any free one

@@ -75,7 +75,8 @@ def line_chart(
     y_ticks = nice_ticks(*(y_range or (min(ys), max(ys))))
     x_low, x_high = min(xs), max(xs)
     x_high = x_high if x_high > x_low else x_low + 1
-    x_ticks = [t for t in nice_ticks(x_low, x_high, 8) if x_low <= t <= x_high]
+    whole = all(float(x).is_integer() for x in xs)
+    x_ticks = [t for t in nice_ticks(x_low, x_high, 8) if x_low <= t <= x_high and (not whole or t.is_integer())]
     bottom = height - _BOTTOM
 
     def px(x: float) -> float:
@@ -129,6 +130,7 @@ def stacked_bars(
     str
         An ``<svg>`` element, or a sentence where there is nothing to draw.
     """
+    parts_order = [part for part in parts_order if any(values.get(part) for values in rows.values())]
     totals = {name: sum(values.get(part, 0.0) for part in parts_order) for name, values in rows.items()}
     if not totals or max(totals.values()) <= 0:
         return '<p class="empty">No figures.</p>'
@@ -202,6 +204,6 @@ def _svg(parts: Sequence[str], height: int, title: str, legend: Sequence[str]) -
     )
     legend_html = f'<p class="legend">{keys}</p>' if legend else ""
     return (
-        f'{legend_html}<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(title, quote=True)}">'
-        f"{''.join(parts)}</svg>"
+        f'{legend_html}<div class="scroll"><svg viewBox="0 0 {_WIDTH} {height}" role="img" '
+        f'aria-label="{escape(title, quote=True)}">{"".join(parts)}</svg></div>'
     )

@@ -136,7 +136,7 @@ def _summary(rounds: Sequence[RoundRow], rows: Sequence[DeviceRoundRow], devices
     processor_of = {device.device: device.processor for device in devices}
     taking_part = {row.device for row in rows}
     epochs = {row.plan["epochs"] for row in rows if "epochs" in row.plan}
-    cutoffs = {processor_of.get(row.device, ""): float(row.plan.get("cutoff-s", 0.0)) for row in rows}
+    cutoffs = {processor_of.get(row.device, ""): float(row.plan.get("cutoff_s", 0.0)) for row in rows}
     return Summary(
         clients=len(taking_part),
         local_epochs=int(epochs.pop()) if len(epochs) == 1 else None,

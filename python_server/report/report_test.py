@@ -23,7 +23,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 def _device_round(number: int, device: str, name: str, **changes: object) -> DeviceRoundRow:
     values: dict[str, object] = {
-        "plan": {"epochs": 5, "cutoff-s": 0.0},
+        "plan": {"epochs": 5, "cutoff_s": 0.0},
         "num_examples": 100,
         "examples_processed": 500,
         "steps": 40,
@@ -59,7 +59,7 @@ def run(tmp_path: Path) -> Path:
             _device_round(number, "d1", "pixel"),
             _device_round(
                 number, "d2", HOSTILE, outcome="partial", steps=10, examples_processed=125, energy_j=None,
-                energy_idle_j=None, energy_method="", energy_source="", plan={"epochs": 5, "cutoff-s": 1.5},
+                energy_idle_j=None, energy_method="", energy_source="", plan={"epochs": 5, "cutoff_s": 1.5},
             ),
         ]  # fmt: skip
         row = RoundRow(
