@@ -63,6 +63,19 @@ def two_outputs() -> Any:
     return keras.Model(inputs, [L.Dense(3)(inputs), L.Dense(3)(inputs)])
 
 
+def nested_with_two_inputs() -> Any:
+    inputs = [keras.Input((4,)), keras.Input((4,))]
+    adds = keras.Model(inputs, L.Add()(inputs), name="adds")
+    x = keras.Input((4,))
+    return keras.Model(x, L.Dense(3)(adds([x, L.Dense(4)(x)])))
+
+
+def with_mask() -> Any:
+    inputs = keras.Input((4, 3))
+    x = L.BatchNormalization(name="masked")(inputs, mask=L.Reshape((4,))(L.Dense(1)(inputs)))
+    return keras.Model(inputs, L.Dense(3)(L.Flatten()(x)))
+
+
 def with_nan() -> Any:
     model = to_classes(L.Conv2D(2, 3, name="bad"))
     model.get_layer("bad").kernel.assign(np.full((3, 3, 3, 2), np.nan))
@@ -95,6 +108,7 @@ UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
     (lambda: to_classes(L.Conv2D(4, 3, dtype="mixed_float16", name="c")), "layer 'c' .*dtype float16"),
     (shared_dense, "layer 'twice' .*used more than once"),
     (with_operator, r"\(Add\): this type is not supported"),
+    (with_mask, "layer 'masked' is called with a mask"),
     (with_nan, "layer 'bad' .*kernel holds NaN"),
 ]
 REFUSED: list[tuple[Callable[[], Any], str]] = [
@@ -102,6 +116,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: keras.Sequential([L.Dense(3)]), "has no input shape yet"),
     (lambda: OwnModel(name="mine"), "'mine' is a OwnModel with its own call"),
     (two_outputs, "1 inputs and 2 outputs"),
+    (nested_with_two_inputs, "model 'adds' has 2 inputs and 1 outputs"),
     (lambda: to_classes(L.GlobalAveragePooling2D(), shape=(None, None, 3)), "every size but the batch has to be known"),
     (lambda: model_of(L.Conv2D(3, 3, name="c")), r"layer 'c' ends the model with shape \[6, 6, 3\]"),
     (lambda: model_of(L.Flatten(), L.Dense(1, name="one")), "layer 'one' .*at least 2 classes"),

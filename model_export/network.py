@@ -167,11 +167,7 @@ def _check_model(model: Any) -> None:
             f"model {model.name!r} is a {type(model).__name__} with its own call(); "
             "only functional and Sequential models can be exported"
         )
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ExportError(
-            f"model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
-            "one of each is needed"
-        )
+    _check_ends(model)
     shape = model.inputs[0].shape[1:]
     if None in shape or not shape:
         raise ExportError(
@@ -179,6 +175,14 @@ def _check_model(model: Any) -> None:
         )
     if model.inputs[0].dtype != "float32":
         raise ExportError(f"model {model.name!r} takes {model.inputs[0].dtype} input; only float32 is supported")
+
+
+def _check_ends(model: Any) -> None:
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ExportError(
+            f"model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
+            "one of each is needed"
+        )
 
 
 def _is_graph(model: Any) -> bool:
@@ -201,9 +205,10 @@ class _Reader:
         values: dict[int, Value] = {id(x): value for x, value in zip(model.inputs, inputs)}
         for operation, call in _calls(model):
             given = [values[id(x)] for x in call.input_tensors]
-            if call.arguments.kwargs.get("mask") is not None:
+            if any(mask is not None for mask in keras.tree.flatten(call.arguments.kwargs.get("mask"))):
                 raise UnsupportedLayerError(f"layer {operation.name!r} is called with a mask, which is not supported")
             if _is_graph(operation):
+                _check_ends(operation)
                 result = self.read(operation, given, (*nested_in, operation.name))
             else:
                 result = self._append(operation, given, nested_in)

@@ -45,8 +45,8 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         Samples in each batch.
     start
         Position of the first layer that is carried as state; those before it become constants.
-    whole_head
-        Whether only the head is trained, so that there is no signature ``train``.
+    head_only
+        Whether there is no signature ``train``, only ``train_head``.
     cuts
         Position of each cut by the name of its layer.
     optimizer
@@ -72,10 +72,9 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         self._constants = {
             path: variable.numpy() for node in network.nodes[:start] for path, variable in node.variables.items()
         }
-        self._state: dict[str, tf.Variable] = {}
-        for node in carried:
-            for path, variable in node.variables.items():
-                self._state[path] = tf.Variable(variable.numpy(), name=f"v{len(self._state):04d}")
+        initial = {path: variable.numpy() for node in carried for path, variable in node.variables.items()}
+        self._keys = {path: f"v{i:04d}" for i, path in enumerate(initial)}
+        self._state = {path: tf.Variable(value, name=self._keys[path]) for path, value in initial.items()}
         trained = [path for node in carried for path in node.trainable_paths]
         self._velocities = {
             path: tf.Variable(tf.zeros_like(self._state[path]), name=f"m{i:04d}")
@@ -134,10 +133,8 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         functions["infer"] = _Function(x, lambda x: {"probabilities": tf.nn.softmax(self._logits(self._base(x)))})
         functions["get"] = _Function({}, self._get)
         values = {
-            variable.name.partition(":")[0]: tf.TensorSpec(
-                variable.shape, variable.dtype, variable.name.partition(":")[0]
-            )
-            for variable in self._state.values()
+            key: tf.TensorSpec(self._state[path].shape, self._state[path].dtype, key)
+            for path, key in self._keys.items()
         }
         functions["set"] = _Function(values, self._set, tuple(self._state))
         return functions
@@ -208,11 +205,11 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         return tuple(path for path in self._state if path in changing)
 
     def _get(self) -> dict[str, Tensor]:
-        return {variable.name.partition(":")[0]: variable.read_value() for variable in self._state.values()}
+        return {key: self._state[path].read_value() for path, key in self._keys.items()}
 
     def _set(self, **values: Tensor) -> dict[str, Tensor]:
         for path, variable in self._state.items():
-            value = values[variable.name.partition(":")[0]]
+            value = values[self._keys[path]]
             variable.assign(value)
             if path in self._anchors:
                 self._anchors[path].assign(value)

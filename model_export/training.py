@@ -55,7 +55,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Outcome of a step: mean loss, weight of the hits, new values of variables by path, and new momentum by path."""
+    """Outcome of a step: mean loss, hits times their weights, new values of variables and new momentum by path."""
 
     loss: Tensor
     correct: Tensor
