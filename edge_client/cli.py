@@ -74,8 +74,10 @@ def _print_key(state_directory: Path, form: str) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from edge_client.client import ClientConfig, run_client
+    from edge_client.memory import return_large_blocks
     from edge_client.worker import Worker
 
+    return_large_blocks()
     config = ClientConfig(
         server=options.server,
         state=options.state,

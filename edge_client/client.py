@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Callable, Optional, Union
@@ -17,7 +17,7 @@ from edge_client.errors import SettingsError
 from edge_client.polling import AdaptivePoll
 from edge_client.records import Reply, Task
 from edge_client.state import StateDirectory
-from edge_client.transport.api import Envelope, LeavingError, Transport
+from edge_client.transport.api import LeavingError, Transport
 from edge_client.transport.clock import ServerClock
 from edge_client.transport.connection import Connection, Security
 from edge_client.transport.fleet import FleetTransport
@@ -133,13 +133,13 @@ def serve(transport: Transport, handler: Handler, poll: AdaptivePoll, stop: thre
         with _signals(stop, working):
             try:
                 transport.connect()
+                transport.send()
                 while not stop.is_set():
-                    envelope = transport.pull()
-                    if envelope is None:
+                    if _one_task(transport, handler, working):
+                        transport.send()
+                        poll.active()
+                    else:
                         stop.wait(poll.wait_s())
-                        continue
-                    transport.push(envelope, _work(envelope, handler, working))
-                    poll.active()
             except (LeavingError, _AbandonError):
                 pass
     finally:
@@ -147,15 +147,25 @@ def serve(transport: Transport, handler: Handler, poll: AdaptivePoll, stop: thre
         _log.info("event=left")
 
 
-def _work(envelope: Envelope, handler: Handler, working: threading.Event) -> Union[Reply, str]:
+def _one_task(transport: Transport, handler: Handler, working: threading.Event) -> bool:
+    """Take a task, if there is one, and make its reply safe; task and reply are out of memory when this returns."""
+    envelope = transport.pull()
+    if envelope is None:
+        return False
+    task = envelope.task
+    envelope = replace(envelope, task=Task(task.kind, config=task.config))
+    answer: Union[Reply, str]
     working.set()
     try:
-        return handler(envelope.task)
+        answer = handler(task)
     except Exception as error:
-        _log.error("event=task-failed kind=%s", envelope.task.kind, exc_info=True)
-        return f"{type(error).__name__}: {error}"
+        _log.error("event=task-failed kind=%s", task.kind, exc_info=True)
+        answer = f"{type(error).__name__}: {error}"
     finally:
         working.clear()
+    del task
+    transport.save(envelope, answer)
+    return True
 
 
 @contextmanager

@@ -36,8 +36,11 @@ class Line:
             return None
         return Envelope(Task("train", config={"server-round": number}), None, False, 0.0, 0)
 
-    def push(self, envelope: Envelope, answer: Union[Reply, str]) -> None:
+    def save(self, envelope: Envelope, answer: Union[Reply, str]) -> None:
         self.events.append((envelope.round_number, answer))
+
+    def send(self) -> None:
+        self.events.append("send")
 
     def close(self) -> None:
         self.events.append("close")
@@ -60,7 +63,7 @@ def test_tasks_are_answered_until_told_to_stop() -> None:
     stop = threading.Event()
     line = Line(2, stop.set)
     run(line, lambda task: DONE, stop)
-    assert line.events == ["connect", (1, DONE), (2, DONE), "close"]
+    assert line.events == ["connect", "send", (1, DONE), "send", (2, DONE), "send", "close"]
 
 
 @pytest.mark.usefixtures("handlers")
@@ -74,7 +77,7 @@ def test_what_the_handler_raises_is_told_and_the_client_goes_on() -> None:
         return DONE
 
     run(line, handler, stop)
-    assert line.events == ["connect", (1, "KeyError: 'conv1/kernel'"), (2, DONE), "close"]
+    assert line.events == ["connect", "send", (1, "KeyError: 'conv1/kernel'"), "send", (2, DONE), "send", "close"]
 
 
 @pytest.mark.usefixtures("handlers")
@@ -87,14 +90,14 @@ def test_a_signal_cuts_a_task_short_and_sends_nothing(number: signal.Signals) ->
         raise AssertionError("worked on")
 
     run(line, handler, threading.Event())
-    assert line.events == ["connect", "close"]
+    assert line.events == ["connect", "send", "close"]
 
 
 @pytest.mark.usefixtures("handlers")
 def test_a_signal_while_waiting_ends_the_client() -> None:
     line = Line(0, lambda: os.kill(os.getpid(), signal.SIGTERM))
     run(line, lambda task: DONE, threading.Event())
-    assert line.events == ["connect", "close"]
+    assert line.events == ["connect", "send", "close"]
 
 
 @pytest.mark.usefixtures("handlers")

@@ -54,13 +54,16 @@ class Transport(Protocol):
     """
 
     def connect(self) -> None:
-        """Make the server expect this client, and send what an earlier process left unsent."""
+        """Make the server expect this client."""
 
     def pull(self) -> Optional[Envelope]:
         """Return the next task, or None if there is none now; first the one that an earlier process left."""
 
-    def push(self, envelope: Envelope, answer: Union[Reply, str]) -> None:
-        """Send the reply to a task, or in words why there is none; it is safe on disk before it is sent."""
+    def save(self, envelope: Envelope, answer: Union[Reply, str]) -> None:
+        """Make the reply to a task safe, or in words why there is none. Nothing of it needs to be kept after that."""
+
+    def send(self) -> None:
+        """Send the reply that is safe, if there is one."""
 
     def close(self) -> None:
         """Leave without losing a reply that the server has yet to look at."""

@@ -86,12 +86,13 @@ class FleetTransport:
             PREVIOUS_UPLOAD_BYTES: 0,
             PREVIOUS_UPLOAD_ROUND: 0,
         }
+        self._round: Optional[int] = None
+        """Of the saved reply; None if an earlier process saved it."""
         self._last_pushed: Optional[tuple[int, str]] = None
 
     def connect(self) -> None:
-        """Become active, and send the reply that an earlier process left."""
+        """Become active."""
         self._session.connect()
-        self._send_saved_reply(round_number=0, resumed=True)
 
     def pull(self) -> Optional[Envelope]:
         """Return the task that an earlier process left, else ask the server for one."""
@@ -122,8 +123,8 @@ class FleetTransport:
         self._state.save_task(metadata.SerializeToString())
         return self._open(metadata, resumed=False)
 
-    def push(self, envelope: Envelope, answer: Union[Reply, str]) -> None:
-        """Save the reply, then send it."""
+    def save(self, envelope: Envelope, answer: Union[Reply, str]) -> None:
+        """Save the reply, then tell the server that the message arrived."""
         metadata = envelope.message
         assert isinstance(metadata, pb.Metadata)
         if isinstance(answer, str):
@@ -133,7 +134,34 @@ class FleetTransport:
                 {DOWNLOAD_S: envelope.download_s, DOWNLOAD_BYTES: envelope.download_bytes, **self._upload}
             )
             root = encode_reply(metadata, answer, packed=envelope.packed, created_at=self._clock.now())
-        self._hand_over(metadata, root, envelope.round_number)
+        self._save(metadata, root, envelope.round_number)
+
+    def send(self) -> None:
+        """Send the saved reply, if there is one."""
+        reply = self._state.reply()
+        if reply is None:
+            return
+        # A kill between saving the reply and forgetting its task leaves both.
+        self._state.forget_task()
+        round_number, self._round = self._round, None
+        start = time.monotonic()
+        traffic = Traffic()
+        try:
+            outcome = self._send(reply, traffic, resumed=round_number is None)
+        except (RefusedError, MessageError) as error:
+            outcome = f"refused reason={error}"
+        finally:
+            reply.close()
+        self._state.forget_reply()
+        upload_s = time.monotonic() - start
+        self._upload = {
+            PREVIOUS_UPLOAD_S: upload_s,
+            PREVIOUS_UPLOAD_BYTES: traffic.sent,
+            PREVIOUS_UPLOAD_ROUND: round_number or 0,
+        }
+        _log.info(
+            "event=reply round=%d upload-s=%.3f bytes=%d outcome=%s", round_number or 0, upload_s, traffic.sent, outcome
+        )
 
     def close(self) -> None:
         """Leave once the server has looked at the last reply; if it does not in time, just go quiet."""
@@ -156,7 +184,8 @@ class FleetTransport:
         except (MessageError, RefusedError) as error:
             _log.error("event=message-refused message=%.12s reason=%s", metadata.message_id, error)
             reason = f"the message cannot be used: {error}"
-            self._hand_over(metadata, encode_error(metadata, reason, created_at=self._clock.now()), 0)
+            self._save(metadata, encode_error(metadata, reason, created_at=self._clock.now()), 0)
+            self.send()
             return None
         envelope = Envelope(task, metadata, packed, time.monotonic() - start, traffic.received, resumed)
         _log.info(
@@ -190,8 +219,7 @@ class FleetTransport:
             self._session.sleep(wait_s)
             wait_s = min(2 * wait_s, 1.0)
 
-    def _hand_over(self, metadata: pb.Metadata, root: StoredObject, round_number: int) -> None:
-        """Make the reply safe, tell the server that the message arrived, and send."""
+    def _save(self, metadata: pb.Metadata, root: StoredObject, round_number: int) -> None:
         in_order = root.descendants_first()
         announcement = pb.PushMessagesRequest(
             messages_list=[_announced(root)], message_object_trees=[_tree(root)], clientapp_runtime_list=[0.0]
@@ -200,6 +228,7 @@ class FleetTransport:
             announcement.SerializeToString(), ((item.object_id, item.size, item.parts) for item in in_order)
         )
         self._state.forget_task()
+        self._round = round_number
         try:
             self._session.call(
                 "confirm-message-received",
@@ -210,32 +239,6 @@ class FleetTransport:
             )
         except (RefusedError, MessageError) as error:
             _log.debug("event=confirmation-refused reason=%s", error)
-        self._send_saved_reply(round_number=round_number, resumed=False)
-
-    def _send_saved_reply(self, *, round_number: int, resumed: bool) -> None:
-        reply = self._state.reply()
-        if reply is None:
-            return
-        # A kill between saving the reply and forgetting its task leaves both.
-        self._state.forget_task()
-        start = time.monotonic()
-        traffic = Traffic()
-        try:
-            outcome = self._send(reply, traffic, resumed=resumed)
-        except (RefusedError, MessageError) as error:
-            outcome = f"refused reason={error}"
-        finally:
-            reply.close()
-        self._state.forget_reply()
-        upload_s = time.monotonic() - start
-        self._upload = {
-            PREVIOUS_UPLOAD_S: upload_s,
-            PREVIOUS_UPLOAD_BYTES: traffic.sent,
-            PREVIOUS_UPLOAD_ROUND: round_number,
-        }
-        _log.info(
-            "event=reply round=%d upload-s=%.3f bytes=%d outcome=%s", round_number, upload_s, traffic.sent, outcome
-        )
 
     def _send(self, reply: SavedReply, traffic: Traffic, *, resumed: bool) -> str:
         """Announce the reply and send what the server lacks of it, until it lacks nothing."""

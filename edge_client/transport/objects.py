@@ -67,15 +67,16 @@ class StoredObject:
     def descendants_first(self) -> list[StoredObject]:
         """List the object and all below it once each, children before their parents."""
         found: dict[str, StoredObject] = {}
-
-        def visit(item: StoredObject) -> None:
-            if item.object_id not in found:
-                for child in item.children:
-                    visit(child)
-                found[item.object_id] = item
-
-        visit(self)
+        _visit(self, found)
         return list(found.values())
+
+
+def _visit(item: StoredObject, found: dict[str, StoredObject]) -> None:
+    # Not a closure: one that calls itself is a reference cycle, and would keep the arrays until the next collection.
+    if item.object_id not in found:
+        for child in item.children:
+            _visit(child, found)
+        found[item.object_id] = item
 
 
 def read_object(object_id: str, content: bytes, *, kinds: Sequence[str]) -> tuple[ObjectHead, memoryview]:
