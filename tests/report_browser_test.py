@@ -80,7 +80,7 @@ def test_page_is_painted(page: Path, tmp_path: Path, width: int, dark: bool) -> 
     _browse(page, tmp_path / "profile", *options, f"--window-size={width},1600", f"--screenshot={picture}")
     pixels = np.asarray(Image.open(picture).convert("RGB")).astype(int)
     background = pixels[2, 2]
-    assert (background.mean() < 60) is dark
+    assert bool(background.mean() < 60) is dark
     # Lines and bars in the page's colours: clearly coloured pixels, not only text in shades of grey.
     coloured = (pixels.max(2) - pixels.min(2) > 90).sum()
     assert coloured > 2000
