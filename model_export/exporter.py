@@ -94,6 +94,10 @@ def export(
         The converted model does not compute what Keras computes.
     FileExistsError
         ``path`` exists and may not be replaced.
+
+    Notes
+    -----
+    While TensorFlow converts, whatever the process writes to its standard error is held back.
     """
     if type(batch_size) is not int or batch_size < 1:
         raise ExportError(f"batch_size is {batch_size!r}; it has to be a whole number of at least 1")

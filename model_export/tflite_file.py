@@ -9,6 +9,8 @@ from typing import Any
 __all__ = ["foreign_ops", "minimum_runtime", "op_counts"]
 
 _SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
+# The schema lists StableHLO among its own ops, but no runtime on a device computes them.
+_FOREIGN = ("CUSTOM", "custom ", "STABLEHLO_")
 _MINIMUM_RUNTIME = b"min_runtime_version"
 
 
@@ -32,7 +34,7 @@ def op_counts(content: bytes) -> dict[str, int]:
 
 def foreign_ops(content: bytes) -> list[str]:
     """Names of the ops that no TFLite runtime has built in."""
-    return sorted(op for op in op_counts(content) if op == "CUSTOM" or op.startswith("custom "))
+    return sorted(op for op in op_counts(content) if op.startswith(_FOREIGN))
 
 
 def minimum_runtime(content: bytes) -> str:

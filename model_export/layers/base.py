@@ -5,9 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
-
-from typing_extensions import TypeAlias
+from typing import Any, Optional, TypeAlias
 
 from model_export.ops.tensor import Tensor
 

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 import keras
 
+from model_export.errors import ModelFileError
 from model_export.zoo.pretrained import load_npz
 
 __all__ = ["mobilenet_v2"]
@@ -47,12 +48,19 @@ def mobilenet_v2(
     Raises
     ------
     ModelFileError
-        The weight file is missing or does not fit.
+        The weights cannot be downloaded, or the weight file is missing or does not fit.
     """
     downloaded = "imagenet" if weights == "imagenet" else None
-    base = keras.applications.MobileNetV2(
-        input_shape, alpha=alpha, include_top=False, weights=downloaded, pooling="avg", name="mobilenet_v2_base"
-    )
+    try:
+        base = keras.applications.MobileNetV2(
+            input_shape, alpha=alpha, include_top=False, weights=downloaded, pooling="avg", name="mobilenet_v2_base"
+        )
+    except (ValueError, TypeError):
+        raise
+    except Exception as error:  # Keras's download raises no class of its own.
+        raise ModelFileError(
+            f"the ImageNet weights cannot be downloaded: {error}; give an .npz file instead"
+        ) from error
     if weights is not None and downloaded is None:
         load_npz(base, weights)
     inputs = keras.Input(input_shape)

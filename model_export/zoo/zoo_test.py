@@ -99,3 +99,12 @@ def test_not_an_npz(tmp_path: Path) -> None:
     (tmp_path / "w.npz").write_bytes(b"PK but not really")
     with pytest.raises(ModelFileError, match="w.npz is not an .npz file"):
         load_npz(tiny(), tmp_path / "w.npz")
+
+
+def test_failed_download_says_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise Exception("URL fetch failure on https://example.org: None -- no route")
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", fail)
+    with pytest.raises(ModelFileError, match="cannot be downloaded: URL fetch failure .*; give an .npz file instead"):
+        build("mobilenet_v2", (96, 96, 3), 5, weights="imagenet")
