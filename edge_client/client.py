@@ -143,6 +143,7 @@ def serve(transport: Transport, handler: Handler, poll: AdaptivePoll, stop: thre
             except (LeavingError, _AbandonError):
                 pass
     finally:
+        stop.set()
         transport.close()
         _log.info("event=left")
 

@@ -252,8 +252,11 @@ class SavedReply:
     def read(self, object_id: str) -> bytes:
         """Return an object's bytes."""
         start, size = self._places[object_id]
-        self._file.seek(start)
-        return self._file.read(size)
+        return os.pread(self._file.fileno(), size, start)
+
+    def size(self, object_id: str) -> int:
+        """Return how many bytes an object has."""
+        return self._places[object_id][1]
 
     def close(self) -> None:
         """Close the file."""

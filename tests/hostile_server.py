@@ -81,8 +81,13 @@ class HostileServer:
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """Say nothing: connections that break are what these tests are about."""
+
+        self._http = Server(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self._http.server_address[1]}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()

@@ -74,7 +74,7 @@ def main() -> int:
 
     def handle(task: Task) -> Reply:
         with (options.state / "handled").open("a") as file:
-            file.write(f"{task.kind} {task.config.get('server-round', 0)}\n")
+            file.write(f"{task.kind} {task.config.get('server-round', 0)!r}\n")
         if options.crash == "training":
             _die()
         if options.fail:

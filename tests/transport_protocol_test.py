@@ -6,6 +6,7 @@ import hashlib
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -31,10 +32,11 @@ def ours() -> Iterator[tuple[str, Descriptor]]:
 def theirs(name: str) -> Descriptor:
     first, *rest = name.split(".")
     for module in MODULES:
-        found = importlib.import_module(f"flwr.proto.{module}_pb2").DESCRIPTOR.message_types_by_name.get(first)
+        found: Any = importlib.import_module(f"flwr.proto.{module}_pb2").DESCRIPTOR.message_types_by_name.get(first)
         if found is not None:
             for part in rest:
                 found = found.nested_types_by_name[part]
+            assert isinstance(found, Descriptor)
             return found
     raise AssertionError(f"the installed Flower has no message {name}")
 

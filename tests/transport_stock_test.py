@@ -191,12 +191,12 @@ def test_our_client_app_in_a_stock_supernode_beside_our_client(
 
 def fedavg_here(bundle: Path, data: list[Path], *, rounds: int) -> dict[str, np.ndarray]:
     """Train with workers in this process and average by the number of examples."""
-    from edge_client.records import TRAIN, Task
+    from edge_client.records import TRAIN, Scalar, Task
 
     workers = [Worker(bundle, file, name=name, num_threads=1) for file, name in zip(data, ("ours", "theirs"))]
     weights = Bundle.load(bundle).initial()
     for number in range(1, rounds + 1):
-        plan = {"epochs": 1, "learning-rate": 0.05, "reply-arrays": "all", "server-round": number}
+        plan: dict[str, Scalar] = {"epochs": 1, "learning-rate": 0.05, "reply-arrays": "all", "server-round": number}
         replies = [worker.handle(Task(TRAIN, weights, plan)).arrays or {} for worker in workers]
         weights = {name: np.mean([reply[name] for reply in replies], axis=0) for name in weights}
     return weights

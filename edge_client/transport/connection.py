@@ -6,7 +6,7 @@ import json
 import ssl
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, TypeVar
 from urllib.parse import urlsplit
@@ -66,10 +66,17 @@ class Security:
 
 @dataclass
 class Traffic:
-    """Body bytes of some calls."""
+    """Body bytes of some calls, which may be made by several threads."""
 
     sent: int = 0
     received: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, sent: int, received: int) -> None:
+        """Count one call."""
+        with self._lock:
+            self.sent += sent
+            self.received += received
 
 
 class Connection:
@@ -106,10 +113,10 @@ class Connection:
         timeout = urllib3.Timeout(connect=min(10.0, timeout_s), read=timeout_s)
         self._pool: urllib3.HTTPConnectionPool
         if security.insecure:
-            self._pool = urllib3.HTTPConnectionPool(host, port, timeout=timeout, maxsize=8, retries=False)
+            self._pool = urllib3.HTTPConnectionPool(host, port, timeout=timeout, maxsize=16, retries=False)
         else:
             self._pool = urllib3.HTTPSConnectionPool(
-                host, port, timeout=timeout, maxsize=8, retries=False, ssl_context=security.tls_context()
+                host, port, timeout=timeout, maxsize=16, retries=False, ssl_context=security.tls_context()
             )
 
     def call(
@@ -150,8 +157,7 @@ class Connection:
         if status == 401 and clock_was_set:
             status, _, content = self._post(name, body, limit)
         if traffic is not None:
-            traffic.sent += len(body)
-            traffic.received += len(content)
+            traffic.add(len(body), len(content))
         if status != 200:
             raise self._refusal(name, status, content)
         try:

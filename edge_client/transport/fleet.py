@@ -37,6 +37,7 @@ from edge_client.transport.clock import ServerClock
 from edge_client.transport.connection import Traffic
 from edge_client.transport.messages import decode_task, encode_error, encode_reply
 from edge_client.transport.objects import StoredObject
+from edge_client.transport.parallel import Crew, at_once
 from edge_client.transport.session import Session
 
 __all__ = ["FleetTransport"]
@@ -86,6 +87,7 @@ class FleetTransport:
             PREVIOUS_UPLOAD_BYTES: 0,
             PREVIOUS_UPLOAD_ROUND: 0,
         }
+        self._crew = Crew()
         self._round: Optional[int] = None
         """Of the saved reply; None if an earlier process saved it."""
         self._last_pushed: Optional[tuple[int, str]] = None
@@ -165,6 +167,7 @@ class FleetTransport:
 
     def close(self) -> None:
         """Leave once the server has looked at the last reply; if it does not in time, just go quiet."""
+        self._crew.dismiss()
         self._session.leave(deactivate=self._picked_up())
 
     def _open(self, metadata: pb.Metadata, *, resumed: bool) -> Optional[Envelope]:
@@ -172,9 +175,11 @@ class FleetTransport:
         traffic = Traffic()
         start = time.monotonic()
 
-        def fetch(object_ids: Sequence[str]) -> Iterator[bytes]:
-            for object_id in object_ids:
-                yield self._pull_object(metadata.run_id, object_id, traffic)
+        def fetch(object_ids: Sequence[str], at_once: int) -> Iterator[bytes]:
+            def pull(object_id: str) -> bytes:
+                return self._pull_object(metadata.run_id, object_id, traffic)
+
+            return self._crew.in_order(pull, object_ids, at_once=at_once)
 
         try:
             task, packed = decode_task(metadata, fetch, max_bytes=self._max_message_bytes)
@@ -258,12 +263,12 @@ class FleetTransport:
                     return "sent-before-or-unwanted" if resumed else "unwanted"
                 break
             self._state.save_session(answer.session_id)
-            stored = [
-                self._push_object(message.run_id, object_id, reply.read(object_id), answer.session_id, traffic)
-                for object_id in reply.object_ids
-                if object_id in missing
-            ]
-            if all(stored):
+            wanted = [object_id for object_id in reply.object_ids if object_id in missing]
+
+            def push(object_id: str, session: str = answer.session_id) -> bool:
+                return self._push_object(message.run_id, object_id, reply.read(object_id), session, traffic)
+
+            if all(list(self._crew.in_order(push, wanted, at_once=at_once(max(map(reply.size, wanted), default=0))))):
                 break
         else:
             return "refused reason=objects-not-stored"

@@ -27,14 +27,15 @@ from edge_client.records import (
     encode_arrays,
 )
 from edge_client.transport import fleet_pb2 as pb
-from edge_client.transport.arrays import ArrayAssembler, encode_array
+from edge_client.transport.arrays import CHUNK_BYTES, ArrayAssembler, encode_array
 from edge_client.transport.objects import ObjectHead, StoredObject, is_object_id, read_object
+from edge_client.transport.parallel import MAX_AT_ONCE, at_once
 from model_export.errors import TensorFileError
 
 __all__ = ["Fetch", "decode_task", "encode_error", "encode_reply"]
 
-Fetch = Callable[[Sequence[str]], Iterator[bytes]]
-"""Gets objects' bytes by id, in the order asked for, fetching no more than it must ahead of what is taken."""
+Fetch = Callable[[Sequence[str], int], Iterator[bytes]]
+"""Gets objects' bytes by id, in the order asked for, with up to so many fetched ahead of what is taken."""
 
 _RAISED = 2
 """Flower's number for "the client's code raised an exception"."""
@@ -75,7 +76,7 @@ def decode_task(metadata: pb.Metadata, fetch: Fetch, *, max_bytes: int) -> tuple
     arrays: Arrays = {}
     config: Mapping[str, Scalar] = {}
     packed = False
-    for object_id, content in zip(head.children, fetch(head.children)):
+    for object_id, content in zip(head.children, fetch(head.children, MAX_AT_ONCE)):
         record, body = read_object(object_id, content, kinds=("ArrayRecord", "ConfigRecord", "MetricRecord"))
         if record.kind == "ArrayRecord" and records.get(ARRAYS) == object_id:
             try:
@@ -193,12 +194,13 @@ def _read_arrays(record: ObjectHead, body: memoryview, fetch: Fetch, max_bytes: 
     first_name = {object_id: name for name, object_id in reversed(list(names.items()))}
     assemblers: dict[str, ArrayAssembler] = {}
     room = max_bytes
-    for object_id, content in zip(record.children, fetch(record.children)):
+    for object_id, content in zip(record.children, fetch(record.children, MAX_AT_ONCE)):
         head, description = read_object(object_id, content, kinds=("Array",))
         assemblers[object_id] = ArrayAssembler(first_name[object_id], head, description, max_bytes=room)
         room -= assemblers[object_id].nbytes
     uses = Counter(chunk for assembler in assemblers.values() for chunk in assembler.chunk_ids)
-    coming = fetch(list(uses))
+    largest = min(max((assembler.nbytes for assembler in assemblers.values()), default=0), CHUNK_BYTES)
+    coming = fetch(list(uses), at_once(largest))
     waiting: dict[str, memoryview] = {}
     found: Arrays = {}
     for object_id, assembler in assemblers.items():
@@ -238,4 +240,4 @@ def _references(head: ObjectHead, body: memoryview) -> dict[str, str]:
 
 
 def _one(fetch: Fetch, object_id: str) -> bytes:
-    return next(fetch([object_id]))
+    return next(fetch([object_id], 1))

@@ -66,7 +66,7 @@ class Store:
         self.objects = {item.object_id: content(item) for item in root.descendants_first()}
         self.asked: list[str] = []
 
-    def __call__(self, object_ids: Sequence[str]) -> Iterator[bytes]:
+    def __call__(self, object_ids: Sequence[str], at_once: int) -> Iterator[bytes]:
         for object_id in object_ids:
             self.asked.append(object_id)
             if object_id not in self.objects:

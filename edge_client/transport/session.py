@@ -73,6 +73,7 @@ class Session:
         self._give_up_after_s = give_up_after_s
         self._stop = stop
         self._node: Optional[pb.Node] = None
+        self._reconnecting = threading.Lock()
         self._heart: Optional[threading.Thread] = None
         self._heart_stop = threading.Event()
 
@@ -138,7 +139,9 @@ class Session:
             if error.status != 401:
                 raise
             _log.warning("event=forgotten server=%s reason=%s", self._connection.server, error)
-        self.connect()
+        with self._reconnecting:
+            if self._node is node:
+                self.connect()
         if self._node.node_id != node.node_id:
             raise RunOverError(f"{self._connection.server} is a new server with none of the old runs", status=401)
         return self._patiently(name, build(self._node), answer_type, limit=limit, traffic=traffic)
