@@ -134,6 +134,8 @@ class ClientSettings:
         As for ``pocketfleet-client run``.
     nice
         Niceness of the process, 0 to 19: a slower device.
+    cgroup
+        Directory of a control group that the process joins: a slower device by a quota of CPU time, say.
     extra
         Further arguments for ``pocketfleet-client run``.
     """
@@ -145,6 +147,7 @@ class ClientSettings:
     profile: str = setting("")
     threads: int = setting(1, least=1, most=256)
     nice: int = setting(0, least=0, most=19)
+    cgroup: Optional[Path] = setting(None)
     extra: tuple[str, ...] = setting(())
 
 
@@ -209,6 +212,7 @@ class Experiment:
         for client in self.clients:
             paths += [(f"data of client {client.name!r}", client.data)]
             paths += [(f"test_data of client {client.name!r}", client.test_data)]
+            paths += [(f"cgroup of client {client.name!r}", client.cgroup)]
         for key, path in paths:
             if path is not None and not path.exists():
                 raise ExperimentError(f"{key}: there is no {path}")

@@ -97,7 +97,7 @@ def run_clients(
                     stderr=subprocess.STDOUT,
                     env=_environment(),
                     start_new_session=True,  # Ctrl-C in the terminal is for us; we tell them
-                    preexec_fn=_prepare(client.nice, os.getpid()),
+                    preexec_fn=_prepare(client, os.getpid()),
                 )
         yield ended
     finally:
@@ -121,15 +121,17 @@ def _command(
     return [*command, *client.extra]
 
 
-def _prepare(nice: int, parent: int) -> Callable[[], None]:
-    """Return what a child does before it becomes the client: be nice, and die with us."""
+def _prepare(client: ClientSettings, parent: int) -> Callable[[], None]:
+    """Return what a child does before it becomes the client: be as slow as it is to be, and die with us."""
     library = ctypes.CDLL(None)
 
     def prepare() -> None:
         library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
-        os.nice(nice)
+        if client.cgroup is not None:
+            (client.cgroup / "cgroup.procs").write_text(str(os.getpid()))
+        os.nice(client.nice)
 
     return prepare
 

@@ -54,8 +54,8 @@ WEIGHTS = "weights"
 STRATEGY = "strategy"
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_SQLITE_IOERR_WRITE = sqlite3.SQLITE_IOERR | (3 << 8)
-_SQLITE_IOERR_FSYNC = sqlite3.SQLITE_IOERR | (4 << 8)
+_SQLITE_NO_SPACE = {sqlite3.SQLITE_FULL} | {sqlite3.SQLITE_IOERR | (detail << 8) for detail in (3, 4, 6, 19)}
+"""Full, or a write, fsync, truncate or growth of shared memory that failed (https://www.sqlite.org/rescode.html)."""
 
 Arrays = Mapping[str, np.ndarray]
 _Row = Union[DeviceRow, RoundRow, DeviceRoundRow, MeasurementRow, EventRow]
@@ -374,6 +374,6 @@ def _telling(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: {error.strerror or error}") from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None)
-        if code in {sqlite3.SQLITE_FULL, _SQLITE_IOERR_WRITE, _SQLITE_IOERR_FSYNC}:
+        if code in _SQLITE_NO_SPACE:
             raise full from error
         raise StoreError(f"{path / DATABASE}: {error}") from error
