@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from python_server.report import Summary, gather
+from python_server.report import RunFigures, gather
 from python_server.run_reader import RunReader
 
 __all__ = ["DATA", "ROOT", "export_bundle", "load_domain", "prepare_clients", "run_experiment"]
@@ -88,11 +88,11 @@ def export_bundle(path: Path, classes: Sequence[str], size: int, seed: int) -> N
     )
 
 
-def run_experiment(file: Path, runs: Path) -> Summary:
-    """Run ``pocketfleet train`` on an experiment file and return the run's summary."""
+def run_experiment(file: Path, runs: Path) -> RunFigures:
+    """Run ``pocketfleet train`` on an experiment file and return the run's figures."""
     before = set(runs.iterdir()) if runs.exists() else set()
     command = [sys.executable, "-m", "python_server.cli", "train", str(file), "--runs", str(runs)]
     subprocess.run(command, check=True, stdout=sys.stderr, cwd=ROOT)
     (new,) = set(runs.iterdir()) - before
     with RunReader(new) as run:
-        return gather(run).summary
+        return gather(run)

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=5, help="local epochs E")
     parser.add_argument("--domain", default="amazon", choices=["amazon", "dslr", "webcam"])
     parser.add_argument("--size", type=int, default=224, help="pixels of an image's side")
-    parser.add_argument("--learning-rate", type=float, default=0.03)
+    parser.add_argument("--learning-rate", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, help="folder for data and runs; kept")
     options = parser.parse_args(arguments)
@@ -47,9 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for count in options.clients:
             file = work / f"clients_{count}.toml"
             file.write_text(experiment(count, options))
-            summaries.append(run_experiment(file, work / "runs"))
+            summaries.append(run_experiment(file, work / "runs").summary)
     print(table_2(summaries, vary="clients"))
-    print(f"\nOffice-31 {options.domain}, E = {options.epochs}, {options.rounds} rounds, {options.size} px. {PAPER}")
+    print(f"\nOffice-31 {options.domain}, seed {options.seed}, E = {options.epochs}, {options.rounds} rounds.")
+    print(PAPER)
     return 0
 
 
