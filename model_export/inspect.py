@@ -88,13 +88,13 @@ def render(description: dict[str, Any]) -> str:
         for layer in d["layers"]
     ]
     totals = d["totals"]
-    sign = "-" if d["input_offset"] < 0 else "+"
+    offset = f"{'-' if d['input_offset'] < 0 else '+'} {abs(d['input_offset']):.6g}"
     layers.append(
         ("total", "", "", "", f"{totals['parameters']:,}", f"{totals['macs']:,}", f"{totals['activation_bytes']:,}")
     )
     lines = [
         f"{d['name']}  {d['path']}",
-        f"  input        {_shape(d['input_shape'])}, pixel · {d['input_scale']:.6g} {sign} {abs(d['input_offset']):.6g}",
+        f"  input        {_shape(d['input_shape'])}, pixel · {d['input_scale']:.6g} {offset}",
         f"  classes      {len(d['classes'])}: {_shortened(d['classes'])}",
         f"  training     {d['trainable']}, batches of {d['batch_size']}, SGD{', ' + optimizer if optimizer else ''}",
         f"  cuts         {', '.join(d['cuts']) or 'none'}",
