@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge_client.errors import WeightsError
-from edge_client.records import EVALUATE, QUERY, TRAIN, Task
+from edge_client.records import EVALUATE, QUERY, TRAIN, Scalar, Task
 from edge_client.worker import TaskError, Worker
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_evaluate_uses_the_test_data(worker: Worker) -> None:
         ({"reply-arrays": "some"}, "reply-arrays is 'some'"),
     ],
 )
-def test_a_plan_that_makes_no_sense_is_refused(worker: Worker, plan: dict, message: str) -> None:
+def test_a_plan_that_makes_no_sense_is_refused(worker: Worker, plan: dict[str, Scalar], message: str) -> None:
     with pytest.raises(TaskError, match=message):
         worker.handle(Task(TRAIN, worker.trainer.bundle.initial(), plan))
 

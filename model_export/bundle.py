@@ -23,7 +23,7 @@ from model_export import signing, tensors
 from model_export.errors import BundleAltered, BundleError, BundleFormatError
 from model_export.manifest import FileEntry, Manifest
 
-__all__ = ["INITIAL", "MANIFEST", "MODEL", "SIGNATURE", "Bundle", "write_bundle"]
+__all__ = ["INITIAL", "MANIFEST", "MODEL", "SIGNATURE", "Bundle", "check_target", "write_bundle"]
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
@@ -227,9 +227,7 @@ def write_bundle(
         It could not be written; nothing is left behind.
     """
     target = Path(path)
-    if target.exists() and not (overwrite and (target / MANIFEST).is_file()):
-        hint = "use --force to replace it" if (target / MANIFEST).is_file() else "and is not a bundle"
-        raise FileExistsError(f"{target} exists {hint}")
+    check_target(target, overwrite=overwrite)
     entries = {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
     manifest = replace(manifest, files=entries)
     text = manifest.to_json()
@@ -256,6 +254,20 @@ def write_bundle(
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return Bundle(target, manifest, text)
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Raise where `write_bundle` would refuse to write.
+
+    Raises
+    ------
+    FileExistsError
+        ``path`` exists and may not be replaced.
+    """
+    is_bundle = (path / MANIFEST).is_file()
+    if path.exists() and not (overwrite and is_bundle):
+        hint = "; choose another place, or replace it (--force)" if is_bundle else " and is not a bundle"
+        raise FileExistsError(f"{path} exists{hint}")
 
 
 def _members(path: Path) -> set[str]:

@@ -154,7 +154,7 @@ def test_manifest_cannot_name_files_elsewhere(bundle: Bundle) -> None:
         (["input", "scale"], None, "scale is not a number"),
     ],
 )
-def test_manifest_errors_name_the_key(bundle: Bundle, key_path: list, value: object, message: str) -> None:
+def test_manifest_errors_name_the_key(bundle: Bundle, key_path: list[str], value: object, message: str) -> None:
     path = bundle.path / MANIFEST
     raw = json.loads(path.read_text())
     node = raw

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from model_export import manifest as m
 from model_export import tensors, tflite_file
-from model_export.bundle import INITIAL, MODEL, Bundle, write_bundle
+from model_export.bundle import INITIAL, MODEL, Bundle, check_target, write_bundle
 from model_export.check import check_against_keras
 from model_export.conversion import convert
 from model_export.errors import ExportError
@@ -105,8 +105,7 @@ def export(
         raise ExportError(
             f"input_scale={input_scale}, input_offset={input_offset}: both have to be finite, the scale not 0"
         )
-    if Path(path).exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; choose another path, or overwrite it")
+    check_target(Path(path), overwrite=overwrite)
     progress("reading the model")
     network = read_network(model)
     labels = _class_names(network, classes)
