@@ -15,7 +15,7 @@ CLASSES = ("cat", "dog")
 
 
 def _npz(path: Path, **arrays: np.ndarray) -> Path:
-    np.savez(path, **arrays)
+    np.savez(path, allow_pickle=True, **arrays)
     return path
 
 
