@@ -14,6 +14,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -57,8 +58,10 @@ class Process:
 
     def __init__(self, command: Sequence[str], log: Path, *, env: Optional[Mapping[str, str]] = None) -> None:
         self.log = log
+        self._mark = f"POCKETFLEET_TEST_PROCESS={uuid.uuid4()}".encode()
         environment = {
             **os.environ,
+            "POCKETFLEET_TEST_PROCESS": self._mark.decode().partition("=")[2],
             "FLWR_TELEMETRY_ENABLED": "0",
             "FLWR_DISABLE_UPDATE_CHECK": "1",
             "PYTHONPATH": str(repository),
@@ -91,19 +94,39 @@ class Process:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {within_s:.0f} s:\n{self.output}") from None
 
+    def family(self) -> set[int]:
+        """Return its process id and those of all that descend from it, in whatever group they are."""
+        parents: dict[int, int] = {}
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                # After the command, which may hold anything but ends with the last parenthesis.
+                with suppress(OSError, IndexError):
+                    parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        found = {self.popen.pid}
+        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= more
+        return found
+
     def kill(self) -> None:
-        """SIGKILL it and its children."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
-        self.popen.wait()
+        """SIGKILL it and all that descend from it."""
+        self._kill(self.family() if self.running() else set())
 
     def stop(self, within_s: float = 20.0) -> int:
-        """SIGTERM it, then SIGKILL what is left of its group."""
+        """SIGTERM it, then SIGKILL what is left of its family."""
+        family = self.family() if self.running() else set()
         self.popen.terminate()
         with suppress(subprocess.TimeoutExpired):
             self.popen.wait(within_s)
-        self.kill()
+        self._kill(family)
         return self.popen.returncode
+
+    def _kill(self, family: set[int]) -> None:
+        for pid in family:
+            with suppress(OSError):
+                # Not a later process that got the number of one that ended.
+                if pid == self.popen.pid or self._mark in Path(f"/proc/{pid}/environ").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+        self.popen.wait()
 
 
 @dataclass(frozen=True)
