@@ -7,6 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
+from edge_client.records import (
+    DOWNLOAD_BYTES,
+    DOWNLOAD_S,
+    PREVIOUS_UPLOAD_BYTES,
+    PREVIOUS_UPLOAD_ROUND,
+    PREVIOUS_UPLOAD_S,
+)
 from python_server.errors import UpdateError
 from python_server.fetch import Answer
 from python_server.run_rows import DeviceRoundRow, MeasurementRow
@@ -76,13 +83,13 @@ def train_row(number: int, device: Device, plan: Plan, answer: Answer) -> Device
         steps=figures.whole("steps"),
         planned_steps=figures.whole("planned-steps"),
         train_loss=figures.number("train-loss"),
-        download_s=figures.number("download-s"),
+        download_s=figures.number(DOWNLOAD_S),
         prepare_s=figures.number("prepare-s"),
         train_s=figures.number("train-s"),
         sent_after_s=answer.sent_after_s,
         replied_after_s=answer.replied_after_s,
         read_after_s=answer.read_after_s,
-        download_bytes=figures.whole("download-bytes"),
+        download_bytes=figures.whole(DOWNLOAD_BYTES),
         upload_bytes=answer.bytes or None,
         energy_j=figures.number("energy-j"),
         energy_idle_j=figures.number("energy-idle-j"),
@@ -119,10 +126,10 @@ def energy_measurements(row: DeviceRoundRow) -> list[MeasurementRow]:
 def reported_upload(device: str, answer: Answer) -> Optional[Upload]:
     """Return what an answer says about the upload before it."""
     figures = Figures(answer.metrics)
-    number, seconds = figures.whole("previous-upload-round"), figures.number("previous-upload-s")
+    number, seconds = figures.whole(PREVIOUS_UPLOAD_ROUND), figures.number(PREVIOUS_UPLOAD_S)
     if not number or seconds is None:
         return None
-    return Upload(number, device, seconds, figures.whole("previous-upload-bytes"))
+    return Upload(number, device, seconds, figures.whole(PREVIOUS_UPLOAD_BYTES))
 
 
 def _stock_default(key: str, figures: Figures, plan: Plan) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from edge_client.records import EVALUATE, QUERY, TRAIN, Scalar
+from edge_client.records import EVALUATE, QUERY, SERVER_ROUND, TRAIN, Scalar
 from python_server.aggregate import Aggregator
 from python_server.answers import add_evaluation, contribution, energy_measurements, reported_upload, train_row
 from python_server.errors import FleetError, UpdateError
@@ -283,7 +283,7 @@ class RoundLoop:
         on_clients = None
         if settings.clients:
             payload = Payload(weights)
-            config: dict[str, Scalar] = {"server-round": number, "run": self._run_id}
+            config: dict[str, Scalar] = {SERVER_ROUND: number, "run": self._run_id}
             answers = self._exchange.run(
                 [Assignment(node_id, EVALUATE, config, payload) for node_id in asked],
                 deadline_s=self._experiment.server.round_deadline_s,

@@ -55,7 +55,7 @@ def named(name: str, behaviour: Behaviour, facts: Optional[Mapping[str, Scalar]]
     return handle
 
 
-class _DyingSession(Session):
+class DyingSession(Session):
     """Goes away for good where it should upload the first object."""
 
     def call(self, name: str, *arguments: Any, **options: Any) -> Any:
@@ -71,7 +71,7 @@ def _serve(
     with StateDirectory(state) as directory:
         clock, key = ServerClock(), ClientKey.load_or_create(directory.key_file)
         connection = Connection(server, key, clock, security=Security(ca_file, insecure=ca_file is None))
-        kind = Session if uploads else _DyingSession
+        kind = Session if uploads else DyingSession
         session = kind(connection, key, directory, heartbeat_s=30, give_up_after_s=60, stop=stop)
         transport = FleetTransport(session, directory, clock, max_message_bytes=1 << 30, leave_within_s=1)
         serve(transport, handler, AdaptivePoll(0.02, 0.5), stop)

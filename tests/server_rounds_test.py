@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from server_fleet import client, named, public_key
 
 from edge_client.records import EVALUATE, Reply, Task
 from python_server.errors import FleetError, NoClientsError
@@ -25,6 +24,7 @@ from python_server.run_reader import RunReader
 from python_server.run_rows import RoundRow
 from python_server.store import RunStore
 from python_server.superlink import SuperLink, SuperLinkSettings
+from tests.server_fleet import DyingSession, client, named, public_key
 
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # within flwr
 
@@ -220,8 +220,6 @@ def test_a_client_that_dies_before_its_upload_costs_the_deadline(setting: Settin
 
 def test_an_upload_that_breaks_off_in_training(setting: Setting) -> None:
     """A reply is announced, its objects never come: neither a wait of three minutes nor a lost round."""
-    from server_fleet import _DyingSession
-
     broken = False
 
     def dies(task: Task) -> Reply:
@@ -229,15 +227,15 @@ def test_an_upload_that_breaks_off_in_training(setting: Setting) -> None:
         broken = True
         return adding(100)(task)
 
-    original = _DyingSession.call
+    original = DyingSession.call
 
     def call(self: Any, name: str, *arguments: Any, **options: Any) -> Any:
         if name == "push-object" and not broken:
-            return super(_DyingSession, self).call(name, *arguments, **options)
+            return super(DyingSession, self).call(name, *arguments, **options)
         return original(self, name, *arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_DyingSession, "call", call)
+        patch.setattr(DyingSession, "call", call)
         setting.add("good", adding(2))
         setting.add("dying", dies, uploads=False)
         _, run = setting.run(1, round_deadline_s=2)

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Union
 
 import numpy as np
 
-from edge_client.records import Scalar
+from edge_client.records import SERVER_ROUND, Scalar
 from python_server.errors import ExperimentError
 from python_server.toml_tables import setting
 
@@ -97,7 +97,7 @@ class Plan:
     def to_config(self, *, number: int, run: str, seed: int) -> dict[str, Scalar]:
         """Return the plan as it travels."""
         config: dict[str, Scalar] = {key.replace("_", "-"): value for key, value in asdict(self).items()}
-        return {**config, "server-round": number, "run": run, "seed": seed, "reply-arrays": "trained"}
+        return {**config, SERVER_ROUND: number, "run": run, "seed": seed, "reply-arrays": "trained"}
 
 
 @dataclass(frozen=True)
