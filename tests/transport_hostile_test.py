@@ -273,6 +273,22 @@ def test_a_reply_is_freed_before_it_is_sent(tmp_path: Path) -> None:
     assert alive_when_sent == [False] * 4
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(metrics={"num-examples": 2**80}),
+        Reply(metrics={"loss": "low"}),  # type: ignore[dict-item]
+        Reply(metrics={}, arrays={"w": np.array([None])}),
+        Reply(metrics={}, arrays={"w": np.zeros(2, np.complex64)}),
+    ],
+    ids=["huge number", "text", "objects", "complex"],
+)
+def test_a_reply_that_cannot_travel_is_an_error_to_the_server(tmp_path: Path, reply: Reply) -> None:
+    with HostileServer(message(WEIGHTS)) as server, client(server.address, tmp_path, lambda task: reply):
+        until(lambda: done(server))
+    assert server.announced[0].error.reason.startswith("the reply cannot be sent: ")
+
+
 def test_a_server_that_falls_silent(tmp_path: Path) -> None:
     silent = threading.Event()
 

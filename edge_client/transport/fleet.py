@@ -135,7 +135,12 @@ class FleetTransport:
             answer.metrics.update(
                 {DOWNLOAD_S: envelope.download_s, DOWNLOAD_BYTES: envelope.download_bytes, **self._upload}
             )
-            root = encode_reply(metadata, answer, packed=envelope.packed, created_at=self._clock.now())
+            try:
+                root = encode_reply(metadata, answer, packed=envelope.packed, created_at=self._clock.now())
+            except (TypeError, ValueError) as error:
+                _log.exception("event=reply-unfit kind=%s", envelope.task.kind)
+                reason = f"the reply cannot be sent: {error}"
+                root = encode_error(metadata, reason, created_at=self._clock.now())
         self._save(metadata, root, envelope.round_number)
 
     def send(self) -> None:

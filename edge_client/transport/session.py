@@ -260,7 +260,8 @@ class Session:
                 wait_s = backoff.failure()
                 if wait_s is None:
                     raise UnreachableError(f"{error}; gave up after {backoff.elapsed_s:.0f} s") from error
-                if backoff.failures == 1 or time.monotonic() - told_at > _PROGRESS_EVERY_S:
+                # A single failure is mostly a kept connection that the server closed just as it was used again.
+                if backoff.failures == 2 or (told_at and time.monotonic() - told_at > _PROGRESS_EVERY_S):
                     told_at = time.monotonic()
                     _log.warning("event=unreachable tries=%d reason=%s", backoff.failures, error)
             except (RefusedError, MessageError) as error:
@@ -270,7 +271,7 @@ class Session:
                     raise
                 wait_s = 0.2 * odd_answers
             else:
-                if backoff.failures:
+                if told_at:
                     _log.info("event=reachable-again after-s=%.1f", backoff.elapsed_s)
                 return answer
             self.sleep(wait_s)
