@@ -14,10 +14,12 @@ in the 53rd bit and hardly ever reaches the 24 bits of the result.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Optional, Union
+from typing import Optional, TypeVar, Union
 
 import numpy as np
 
@@ -27,6 +29,8 @@ __all__ = ["Aggregator", "Index", "check_update"]
 
 Index = Union[tuple[slice, ...], np.ndarray, tuple[np.ndarray, ...]]
 """Which part of a variable an update holds: slices, a boolean mask, or what `numpy.ix_` returns (no index twice)."""
+
+Piece = TypeVar("Piece")
 
 _BLOCK = 2**16
 """Coordinates handled at once: the block's float64 values stay in the processor's second-level cache."""
@@ -57,10 +61,8 @@ class Aggregator:
         self._partial: dict[str, np.ndarray] = {}
         self.updates = 0
         self.weight = 0
-        threads = min(4, os.cpu_count() or 1)
         large = sum(array.size for array in reference.values()) >= _SINGLE_THREADED
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aggregate") if large and threads > 1 else None
-        self._threads = threads
+        self._team = _Team(min(4, os.cpu_count() or 1) - 1 if large else 0)
 
     def __enter__(self) -> Aggregator:
         return self
@@ -71,8 +73,7 @@ class Aggregator:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._team.close()
 
     def add(
         self,
@@ -103,7 +104,7 @@ class Aggregator:
         if isinstance(weight, bool) or not isinstance(weight, (int, np.integer)) or weight < 1:
             raise UpdateError(f"weight {weight!r} is not a whole number from 1")
         where = where or {}
-        check_update(update, self._reference, names=names, where=where, pool=self._pool)
+        check_update(update, self._reference, names=names, where=where, team=self._team)
         blocks: list[tuple[np.ndarray, np.ndarray]] = []
         for name, value in update.items():
             if name not in self._sums:
@@ -115,7 +116,7 @@ class Aggregator:
                 sums, values = self._sums[name].reshape(-1), np.ascontiguousarray(value).reshape(-1)
                 starts = range(0, sums.size, _BLOCK)
                 blocks += [(sums[start : start + _BLOCK], values[start : start + _BLOCK]) for start in starts]
-        self._add_blocks(blocks, float(weight))
+        self._team.do(lambda block: _add_weighted(*block, float(weight)), blocks)
         self.updates += 1
         self.weight += int(weight)
 
@@ -128,13 +129,6 @@ class Aggregator:
             self._partial[name] = np.zeros(self._reference[name].shape, np.uint32)
         self._sums[name][index] += value.astype(np.float64) * weight
         self._partial[name][index] += np.uint32(weight)
-
-    def _add_blocks(self, blocks: list[tuple[np.ndarray, np.ndarray]], weight: float) -> None:
-        if self._pool is None:
-            _add_weighted(blocks, weight)
-        else:
-            shares = [blocks[start :: self._threads] for start in range(self._threads)]
-            list(self._pool.map(_add_weighted, shares, [weight] * len(shares)))
 
     def _mean(self, name: str) -> np.ndarray:
         reference = self._reference[name]
@@ -160,7 +154,7 @@ def check_update(
     *,
     names: Optional[Collection[str]] = None,
     where: Optional[Mapping[str, Index]] = None,
-    pool: Optional[ThreadPoolExecutor] = None,
+    team: Optional[_Team] = None,
 ) -> None:
     """Raise `UpdateError` unless an update fits the global model.
 
@@ -174,7 +168,7 @@ def check_update(
         The variables that the update has to hold, no more and no fewer; None allows any of the reference.
     where
         See `Aggregator.add`.
-    pool
+    team
         Threads that help to look for NaN.
     """
     where = where or {}
@@ -193,24 +187,67 @@ def check_update(
     unknown = [name for name in where if name not in update]
     if unknown:
         raise UpdateError(f"a part is given for {unknown[0]!r}, which the update does not hold")
-    _check_finite(update, pool, pool._max_workers if pool else 1)
+    _check_finite(update, team or _ALONE)
 
 
-def _check_finite(update: Mapping[str, np.ndarray], pool: Optional[ThreadPoolExecutor], threads: int) -> None:
-    floats = [(name, value) for name, value in update.items() if value.dtype.kind == "f"]
-    shares = [floats[start::threads] for start in range(threads)]
-    for name in filter(None, (pool.map if pool else map)(_first_not_finite, shares)):
+def _add_weighted(sums: np.ndarray, values: np.ndarray, weight: float) -> None:
+    weighted = _scratch(values.size)
+    np.multiply(values, weight, out=weighted, dtype=np.float64)
+    np.add(sums, weighted, out=sums)
+
+
+def _check_finite(update: Mapping[str, np.ndarray], team: _Team) -> None:
+    bad: list[str] = []
+
+    def look(item: tuple[str, np.ndarray]) -> None:
+        if not np.isfinite(item[1]).all():
+            bad.append(item[0])
+
+    team.do(look, [item for item in update.items() if item[1].dtype.kind == "f"])
+    for name in sorted(bad):
         what = "NaN" if np.isnan(update[name]).any() else "an infinite value"
         raise UpdateError(f"{name!r} holds {what}")
 
 
-def _first_not_finite(share: list[tuple[str, np.ndarray]]) -> Optional[str]:
-    return next((name for name, value in share if not np.isfinite(value).all()), None)
+class _Team:
+    """The calling thread and some helpers, who take pieces of work from one pile.
+
+    Nobody is given a share beforehand, so that on a busy machine nobody waits for a helper that is not let in.
+    """
+
+    def __init__(self, helpers: int) -> None:
+        self._pool = ThreadPoolExecutor(helpers, thread_name_prefix="aggregate") if helpers else None
+        self._helpers = helpers
+
+    def do(self, work: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
+        pile = deque(pieces)
+
+        def take() -> None:
+            while True:
+                try:
+                    piece = pile.popleft()
+                except IndexError:
+                    return
+                work(piece)
+
+        futures = [self._pool.submit(take) for _ in range(self._helpers)] if self._pool else []
+        take()
+        for future in futures:
+            if not future.cancel():
+                future.result()
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
 
 
-def _add_weighted(blocks: list[tuple[np.ndarray, np.ndarray]], weight: float) -> None:
-    scratch = np.empty(_BLOCK)
-    for sums, values in blocks:
-        weighted = scratch[: values.size]
-        np.multiply(values, weight, out=weighted, dtype=np.float64)
-        np.add(sums, weighted, out=sums)
+_ALONE = _Team(0)
+_own = threading.local()
+
+
+def _scratch(size: int) -> np.ndarray:
+    """Return this thread's own scratch memory, ``float64 [size]``."""
+    if not hasattr(_own, "scratch"):
+        _own.scratch = np.empty(_BLOCK)
+    scratch: np.ndarray = _own.scratch[:size]
+    return scratch
