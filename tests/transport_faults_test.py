@@ -75,7 +75,7 @@ def test_leaving_while_training_tells_the_server_and_keeps_the_work(superlink: S
 
 
 def test_left_task_is_taken_up_if_the_server_still_waits(superlink: SuperLink, tmp_path: Path) -> None:
-    exchange = Exchange(superlink, tmp_path, poll_s=8.0)
+    exchange = Exchange(superlink, tmp_path, poll_s=12.0)
     state = tmp_path / "state"
     with toy_client(superlink, state, "--train-s=60") as client:
         until(lambda: handled(state), what="training")

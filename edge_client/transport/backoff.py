@@ -25,7 +25,7 @@ class Backoff:
         self,
         *,
         first_s: float = 0.2,
-        cap_s: float = 15.0,
+        cap_s: float = 5.0,
         give_up_after_s: Optional[float] = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
