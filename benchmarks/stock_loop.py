@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -110,11 +111,22 @@ class StockResult:
 
 
 class MemoryWatch:
-    """Samples the resident memory of processes and all that descend from them while it is entered."""
+    """Samples the memory of processes and all that descend from them while it is entered.
 
-    def __init__(self, *processes: Process, every_s: float = 0.5) -> None:
+    Parameters
+    ----------
+    processes
+        The processes.
+    every_s
+        How often to look.
+    of
+        Bytes of a process by its id: resident ones by default.
+    """
+
+    def __init__(self, *processes: Process, every_s: float = 0.5, of: Optional[Callable[[int], int]] = None) -> None:
         self._processes = processes
         self._every_s = every_s
+        self._of = of or _resident_bytes
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self.peaks = [0] * len(processes)
@@ -135,7 +147,7 @@ class MemoryWatch:
 
     def _sample(self) -> None:
         while not self._done.wait(self._every_s):
-            now = [sum(map(_resident_bytes, process.family())) for process in self._processes]
+            now = [sum(map(self._of, process.family())) for process in self._processes]
             self.peaks = [max(pair) for pair in zip(self.peaks, now)]
             self.total = max(self.total, sum(now))
 
