@@ -34,6 +34,8 @@ Piece = TypeVar("Piece")
 
 _BLOCK = 2**16
 """Coordinates handled at once: the block's float64 values stay in the processor's second-level cache."""
+_MOST_HELPERS = 3
+"""Beyond, memory is what everybody waits for."""
 _SINGLE_THREADED = 2**19
 """Models with fewer coordinates are not worth a second thread."""
 
@@ -56,13 +58,16 @@ class Aggregator:
 
     def __init__(self, reference: Mapping[str, np.ndarray]) -> None:
         self._reference = reference
-        self._sums: dict[str, np.ndarray] = {}
+        sizes = [array.size for array in reference.values()]
+        ends = np.cumsum([0, *sizes]).tolist()
+        self._starts = dict(zip(reference, ends))
+        self._sums = np.zeros(ends[-1])  # all variables, one after the other
         self._weights = dict.fromkeys(reference, 0)
         self._partial: dict[str, np.ndarray] = {}
         self.updates = 0
         self.weight = 0
-        large = sum(array.size for array in reference.values()) >= _SINGLE_THREADED
-        self._team = _Team(min(4, os.cpu_count() or 1) - 1 if large else 0)
+        large = self._sums.size >= _SINGLE_THREADED
+        self._team = _Team(_idle_processors() if large else 0)
 
     def __enter__(self) -> Aggregator:
         return self
@@ -104,48 +109,75 @@ class Aggregator:
         if isinstance(weight, bool) or not isinstance(weight, (int, np.integer)) or weight < 1:
             raise UpdateError(f"weight {weight!r} is not a whole number from 1")
         where = where or {}
-        check_update(update, self._reference, names=names, where=where, team=self._team)
-        blocks: list[tuple[np.ndarray, np.ndarray]] = []
-        for name, value in update.items():
-            if name not in self._sums:
-                self._sums[name] = np.zeros(self._reference[name].shape)
+        _check_form(update, self._reference, names, where)
+        runs = _runs([(self._starts[name], value) for name, value in update.items() if name not in where])
+        _check_finite(update, [values for _, values in runs] + [update[name] for name in where], self._team)
+        for name in update:
             if name in where:
-                self._add_part(name, value, int(weight), where[name])
+                self._add_part(name, update[name], int(weight), where[name])
             else:
                 self._weights[name] += int(weight)
-                sums, values = self._sums[name].reshape(-1), np.ascontiguousarray(value).reshape(-1)
-                starts = range(0, sums.size, _BLOCK)
-                blocks += [(sums[start : start + _BLOCK], values[start : start + _BLOCK]) for start in starts]
-        self._team.do(lambda block: _add_weighted(*block, float(weight)), blocks)
+        self._team.do(
+            lambda block: _add_weighted(*block, float(weight)),
+            [
+                (self._sums[start + low : start + min(low + _BLOCK, values.size)], values[low : low + _BLOCK])
+                for start, values in runs
+                for low in range(0, values.size, _BLOCK)
+            ],
+        )
         self.updates += 1
         self.weight += int(weight)
 
     def result(self) -> dict[str, np.ndarray]:
-        """Return the mean by variable path, in the reference's order and dtypes; the sums are given up for it."""
-        return {name: self._mean(name) for name in self._reference}
+        """Return the mean by variable path, in the reference's order and dtypes; the sums are used up for it."""
+        others = {}
+        narrow = self._sums.view(np.float32)  # the mean of a float32 variable takes the place of its sum: half as wide
+        for name, reference in self._reference.items():
+            mean = self._mean(name)
+            if reference.dtype != np.float32:
+                others[name] = mean.astype(reference.dtype).reshape(reference.shape)
+                continue
+            for low in range(0, mean.size, _BLOCK):
+                low_end = min(low + _BLOCK, mean.size)
+                narrow[self._starts[name] + low : self._starts[name] + low_end] = mean[low:low_end].astype(np.float32)
+        del narrow, mean
+        self._sums.resize((self._sums.size + 1) // 2, refcheck=False)  # gives the other half back
+        means = self._sums.view(np.float32)
+        return {
+            name: others[name]
+            if name in others
+            else means[self._starts[name] : self._starts[name] + reference.size].reshape(reference.shape)
+            for name, reference in self._reference.items()
+        }
+
+    def _sum(self, name: str) -> np.ndarray:
+        """Return the part of the sums that is one variable's, in its shape."""
+        reference, start = self._reference[name], self._starts[name]
+        return self._sums[start : start + reference.size].reshape(reference.shape)
 
     def _add_part(self, name: str, value: np.ndarray, weight: int, index: Index) -> None:
         if name not in self._partial:
             self._partial[name] = np.zeros(self._reference[name].shape, np.uint32)
-        self._sums[name][index] += value.astype(np.float64) * weight
+        sums = self._sum(name)
+        sums[index] += value.astype(np.float64) * weight
         self._partial[name][index] += np.uint32(weight)
 
     def _mean(self, name: str) -> np.ndarray:
+        """Divide one variable's sums; return them, ``float64 [n]``."""
         reference = self._reference[name]
-        sums = self._sums.pop(name, None)
-        if sums is None:
-            return reference.copy()
-        whole = self._weights[name]
+        sums, whole = self._sum(name), self._weights[name]
         partial = self._partial.pop(name, None)
-        if partial is None:
-            sums /= whole
-        else:
+        if partial is not None:
             reached = (partial > 0) | (whole > 0)
             np.divide(sums, partial + np.float64(whole), out=sums, where=reached)
             np.copyto(sums, reference, where=~reached)
+        elif whole:
+            sums /= whole
+        else:
+            np.copyto(sums, reference)
         if reference.dtype.kind in "iu":
             np.rint(sums, out=sums)
-        return sums.astype(reference.dtype)
+        return sums.reshape(-1)
 
 
 def check_update(
@@ -154,7 +186,6 @@ def check_update(
     *,
     names: Optional[Collection[str]] = None,
     where: Optional[Mapping[str, Index]] = None,
-    team: Optional[_Team] = None,
 ) -> None:
     """Raise `UpdateError` unless an update fits the global model.
 
@@ -168,26 +199,69 @@ def check_update(
         The variables that the update has to hold, no more and no fewer; None allows any of the reference.
     where
         See `Aggregator.add`.
-    team
-        Threads that help to look for NaN.
     """
-    where = where or {}
+    _check_form(update, reference, names, where or {})
+    _check_finite(update, list(update.values()), _ALONE)
+
+
+def _check_form(
+    update: Mapping[str, np.ndarray],
+    reference: Mapping[str, np.ndarray],
+    names: Optional[Collection[str]],
+    where: Mapping[str, Index],
+) -> None:
     for name, value in update.items():
-        if name not in reference or (names is not None and name not in names):
-            known = "which the model does not have" if name not in reference else "which it was not asked to train"
+        own = reference.get(name)
+        if own is None or (names is not None and name not in names):
+            known = "which the model does not have" if own is None else "which it was not asked to train"
             raise UpdateError(f"it sent {name!r}, {known}")
-        expected = reference[name][where[name]].shape if name in where else reference[name].shape
+        expected = own[where[name]].shape if name in where else own.shape
         if value.shape != expected:
             raise UpdateError(f"{name!r} has shape {list(value.shape)} instead of {list(expected)}")
-        if not np.can_cast(value.dtype, reference[name].dtype, "same_kind"):
-            raise UpdateError(f"{name!r} has dtype {value.dtype} instead of {reference[name].dtype}")
+        if value.dtype != own.dtype and not np.can_cast(value.dtype, own.dtype, "same_kind"):
+            raise UpdateError(f"{name!r} has dtype {value.dtype} instead of {own.dtype}")
     missing = [name for name in names or () if name not in update]
     if missing:
         raise UpdateError(f"{missing[0]!r} is missing" + (f", and {len(missing) - 1} more" if missing[1:] else ""))
     unknown = [name for name in where if name not in update]
     if unknown:
         raise UpdateError(f"a part is given for {unknown[0]!r}, which the update does not hold")
-    _check_finite(update, team or _ALONE)
+
+
+def _runs(parts: list[tuple[int, np.ndarray]]) -> list[tuple[int, np.ndarray]]:
+    """Join variables that follow one another both in the sums and in the update's memory, as unpacked ones do.
+
+    A model of hundreds of small variables is then added like one large one.
+
+    Parameters
+    ----------
+    parts
+        Start in the sums, and values.
+
+    Returns
+    -------
+    list of tuple
+        Start in the sums, and values ``[n]``; their memory is the update's, which has to be kept meanwhile.
+    """
+    runs: list[tuple[int, np.ndarray, int]] = []  # start, first values, length
+    for start, value in parts:
+        if runs and value.flags.c_contiguous:  # a copy would not outlive this function
+            run_start, first, length = runs[-1]
+            address = first.__array_interface__["data"][0] + length * first.itemsize
+            follows = start == run_start + length and value.__array_interface__["data"][0] == address
+            if follows and value.dtype == first.dtype:
+                runs[-1] = (run_start, first, length + value.size)
+                continue
+        runs.append((start, np.ascontiguousarray(value), value.size))
+    return [
+        (
+            start,
+            first.reshape(-1)
+            if first.size == length
+            else np.lib.stride_tricks.as_strided(first, (length,), (first.itemsize,), writeable=False),
+        )
+        for start, first, length in runs
+    ]
 
 
 def _add_weighted(sums: np.ndarray, values: np.ndarray, weight: float) -> None:
@@ -196,15 +270,18 @@ def _add_weighted(sums: np.ndarray, values: np.ndarray, weight: float) -> None:
     np.add(sums, weighted, out=sums)
 
 
-def _check_finite(update: Mapping[str, np.ndarray], team: _Team) -> None:
-    bad: list[str] = []
+def _check_finite(update: Mapping[str, np.ndarray], values: list[np.ndarray], team: _Team) -> None:
+    """Look for NaN in all values, which are the update's, maybe joined; name the variable that has one."""
+    bad: list[bool] = []
 
-    def look(item: tuple[str, np.ndarray]) -> None:
-        if not np.isfinite(item[1]).all():
-            bad.append(item[0])
+    def look(block: np.ndarray) -> None:
+        if not np.isfinite(block).all():
+            bad.append(True)
 
-    team.do(look, [item for item in update.items() if item[1].dtype.kind == "f"])
-    for name in sorted(bad):
+    flat = [each.reshape(-1) for each in values if each.dtype.kind == "f"]
+    team.do(look, [each[low : low + _BLOCK] for each in flat for low in range(0, each.size, _BLOCK)])
+    if bad:
+        name = next(name for name, value in update.items() if not np.isfinite(value).all())
         what = "NaN" if np.isnan(update[name]).any() else "an infinite value"
         raise UpdateError(f"{name!r} holds {what}")
 
@@ -239,6 +316,12 @@ class _Team:
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown()
+
+
+def _idle_processors() -> int:
+    """Return how many helpers are worth having: one that has to wait for a processor holds everybody up."""
+    idle = (os.cpu_count() or 1) - round(os.getloadavg()[0]) - 1
+    return max(0, min(idle, _MOST_HELPERS))
 
 
 _ALONE = _Team(0)

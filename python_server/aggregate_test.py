@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from model_export.tensors import pack, unpack
 from python_server.aggregate import Aggregator, check_update
 from python_server.errors import UpdateError
 
@@ -81,6 +82,44 @@ def test_every_coordinate_is_divided_by_the_weight_that_reached_it(
         total = sum(weight for _, weight in held)
         expected = sum(value * weight for value, weight in held) / total if held else reference
         np.testing.assert_allclose(result[name], expected, rtol=2e-7, atol=1e-5)
+
+
+@given(st.lists(st.tuples(some, weights), max_size=4), st.permutations(sorted(SHAPES)))
+def test_unpacked_updates_are_added_as_separate_ones_are(
+    parts: list[tuple[dict[str, np.ndarray], int]], order: list[str]
+) -> None:
+    packed = [(unpack(pack({n: update[n] for n in order if n in update})), weight) for update, weight in parts]
+    assert equal(aggregate(packed), aggregate(parts))
+
+
+def test_arrays_that_lie_side_by_side_by_accident() -> None:
+    """Parts of one buffer in another order, strided, and with a gap."""
+    buffer = np.arange(24, dtype=np.float32)
+    reference = {"a": np.zeros(4, np.float32), "b": np.zeros((2, 4), np.float32), "c": np.zeros(4, np.float32)}
+    for update in (
+        {"a": buffer[:4], "b": buffer[4:12].reshape(2, 4), "c": buffer[12:16]},
+        {"b": buffer[:8].reshape(2, 4), "a": buffer[8:12], "c": buffer[12:16]},
+        {"a": buffer[:4], "b": buffer[5:13].reshape(2, 4), "c": buffer[13:17]},
+        {"a": buffer[:8:2], "b": buffer[8:16].reshape(4, 2).T, "c": buffer[::-1][:4]},
+    ):
+        aggregator = Aggregator(reference)
+        aggregator.add(update, 3)
+        assert equal(aggregator.result(), {name: np.ascontiguousarray(value) for name, value in update.items()})
+
+
+def test_models_of_mixed_dtypes() -> None:
+    dtypes = {"n": np.int32, "w": np.float32, "d": np.float64, "h": np.float16}
+    reference: dict[str, np.ndarray] = {name: np.ones(3, dtype) for name, dtype in dtypes.items()}
+    aggregator = Aggregator(reference)
+    aggregator.add({name: np.full(3, 2, dtype) for name, dtype in dtypes.items() if name != "n"}, 1)
+    result = aggregator.result()
+    assert {name: array.dtype for name, array in result.items()} == dtypes
+    assert {name: array.tolist() for name, array in result.items()} == {
+        "n": [1, 1, 1],
+        "w": [2, 2, 2],
+        "d": [2, 2, 2],
+        "h": [2, 2, 2],
+    }
 
 
 @given(
