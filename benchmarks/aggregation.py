@@ -2,8 +2,9 @@
 
 Both get the same updates in the form in which each receives them: Flower `ArrayRecord`s of one array per variable, ours
 the packed bytes of `docs/protocol.md`. Decoding them is part of the time of both. By default the model is as large as
-MobileNetV2 1.0 and has as many variables. To keep 100 updates of 14 MB out of
-memory, a few distinct ones are used over and over; Flower's function wants all records at once, as in its strategies.
+MobileNetV2 1.0 and has as many variables. To keep 100 updates of 14 MB out of memory, a few distinct ones are used over
+and over; Flower's function wants all records at once, as in its strategies. We add with more than one thread only where
+processors are idle, so the ratio depends on what else the machine does.
 
 Example: python benchmarks/aggregation.py --updates 100 --megabytes 14
 """
