@@ -88,7 +88,7 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         }
         self._functions = self._define(head_only, cuts)
         self.concrete = {
-            name: tf.function(function.body).get_concrete_function(**function.inputs)
+            name: tf.function(function.body, autograph=False).get_concrete_function(**function.inputs)
             for name, function in self._functions.items()
         }
 
