@@ -34,7 +34,7 @@ _NAME_OF_DTYPE = {
     "uint8": "U8",
     "bool": "BOOL",
 }
-_DTYPE_OF_NAME = {name: np.dtype(dtype) for dtype, name in _NAME_OF_DTYPE.items()}
+_DTYPE_OF_NAME = {name: np.dtype(dtype).newbyteorder("<") for dtype, name in _NAME_OF_DTYPE.items()}
 
 
 def pack(tensors: Mapping[str, np.ndarray]) -> bytearray:
@@ -120,7 +120,7 @@ def _tensor(name: str, entry: object, body: memoryview) -> np.ndarray:
         count *= extent
     if not start <= end <= len(body) or end - start != count * dtype.itemsize:
         raise TensorFileError(f"tensor {name!r}: offsets {start}..{end} do not fit shape {shape} of {dtype}")
-    return np.frombuffer(body[start:end], dtype=dtype.newbyteorder("<")).reshape(shape)
+    return np.ndarray(shape, dtype, body, start)
 
 
 def _naturals(value: object) -> bool:

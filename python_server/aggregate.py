@@ -67,7 +67,7 @@ class Aggregator:
         self.updates = 0
         self.weight = 0
         large = self._sums.size >= _SINGLE_THREADED
-        self._team = _Team(_idle_processors() if large else 0)
+        self._team = _Team(min((os.cpu_count() or 1) - 1, _MOST_HELPERS) if large else 0)
 
     def __enter__(self) -> Aggregator:
         return self
@@ -243,16 +243,19 @@ def _runs(parts: list[tuple[int, np.ndarray]]) -> list[tuple[int, np.ndarray]]:
     list of tuple
         Start in the sums, and values ``[n]``; their memory is the update's, which has to be kept meanwhile.
     """
-    runs: list[tuple[int, np.ndarray, int]] = []  # start, first values, length
+    runs: list[tuple[int, np.ndarray, int]] = []
+    end, end_address = -1, -1  # where the last run ends in the sums and in memory
     for start, value in parts:
-        if runs and value.flags.c_contiguous:  # a copy would not outlive this function
+        contiguous = value.flags.c_contiguous
+        value = np.ascontiguousarray(value)
+        address = value.__array_interface__["data"][0]
+        # A copy would not outlive this function, so it cannot be a part of a run.
+        if contiguous and start == end and address == end_address and value.dtype == runs[-1][1].dtype:
             run_start, first, length = runs[-1]
-            address = first.__array_interface__["data"][0] + length * first.itemsize
-            follows = start == run_start + length and value.__array_interface__["data"][0] == address
-            if follows and value.dtype == first.dtype:
-                runs[-1] = (run_start, first, length + value.size)
-                continue
-        runs.append((start, np.ascontiguousarray(value), value.size))
+            runs[-1] = (run_start, first, length + value.size)
+        else:
+            runs.append((start, value, value.size))
+        end, end_address = start + value.size, address + value.nbytes if contiguous else -1
     return [
         (
             start,
@@ -316,12 +319,6 @@ class _Team:
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown()
-
-
-def _idle_processors() -> int:
-    """Return how many helpers are worth having: one that has to wait for a processor holds everybody up."""
-    idle = (os.cpu_count() or 1) - round(os.getloadavg()[0]) - 1
-    return max(0, min(idle, _MOST_HELPERS))
 
 
 _ALONE = _Team(0)
