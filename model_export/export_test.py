@@ -216,7 +216,9 @@ def test_interruption_leaves_nothing(stage: str, tmp_path: Path, monkeypatch: py
     with pytest.raises(KeyboardInterrupt):
         export(to_classes(), tmp_path / "out" / "b", batch_size=2, progress=interrupt)
     assert not (tmp_path / "out").exists()
-    assert list((tmp_path / "temporary").iterdir()) == []
+    # TensorFlow keeps the source of its own signature wrapper there until the process ends.
+    left = [path for path in (tmp_path / "temporary").iterdir() if "autograph_generated" not in path.name]
+    assert left == []
 
 
 def test_a_converted_model_that_computes_something_else_is_refused(
