@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=600.0,
         metavar="S",
-        help="end when the server does not answer for this long; 0: never (default: %(default)g)",
+        help="end when the server does not answer or admit this client for this long; 0: never (default: %(default)g)",
     )
     run.add_argument(
         "--heartbeat",

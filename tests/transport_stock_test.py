@@ -206,8 +206,9 @@ def test_tls_and_enrolled_keys(tmp_path: Path) -> None:
     tls = make_tls_files(tmp_path / "tls")
     state = tmp_path / "state"
     with SuperLink(tmp_path / "superlink", tls=tls, enrolled_only=True) as superlink:
-        with toy_client(superlink, state, f"--ca={tls.ca}") as client:
+        with toy_client(superlink, state, f"--ca={tls.ca}", "--give-up-after=2") as client:
             assert client.wait() == 1
+        assert "event=waiting" in client.output
         assert "NotEnrolledError" in client.output
         assert f"pocketfleet-client key --state {state}" in client.output
         enrol(superlink, state, tmp_path / "key.pub")

@@ -88,21 +88,25 @@ class Session:
         Raises
         ------
         edge_client.errors.NotEnrolledError
-            The server admits only keys that were enrolled, and this one was not.
+            The server admits only keys that were enrolled, and this one was not for as long as we were willing to wait.
         """
         backoff = self._backoff()
+        told_at = -_PROGRESS_EVERY_S
         while True:
-            node_id = self._activate()
+            try:
+                node_id = self._activate()
+                problem: RefusedError = self._active_elsewhere()
+            except NotEnrolledError as error:
+                # The server may be about to enrol it: when it starts, or when a person gets round to it.
+                node_id, problem = None, error
             if node_id is not None:
                 break
             wait_s = backoff.failure()
             if wait_s is None:
-                raise RefusedError(
-                    f"{self._connection.server} has another active client with this key; is one running elsewhere?",
-                    status=412,
-                    code=CODE_KEY_IN_USE,
-                )
-            _log.warning("event=waiting reason=earlier-session-still-active wait-s=%.1f", wait_s)
+                raise problem
+            if time.monotonic() - told_at > _PROGRESS_EVERY_S:
+                told_at = time.monotonic()
+                _log.warning("event=waiting reason=%s", problem)
             self.sleep(wait_s)
         self._adopt(node_id)
         self._node = pb.Node(node_id=node_id)
@@ -230,6 +234,13 @@ class Session:
                     _log.warning("event=dropped what=%s reason=server-is-a-new-one", what)
                     forget()
         self._state.save_node_id(node_id)
+
+    def _active_elsewhere(self) -> RefusedError:
+        return RefusedError(
+            f"{self._connection.server} has another active client with this key; is one running elsewhere?",
+            status=412,
+            code=CODE_KEY_IN_USE,
+        )
 
     def _not_enrolled(self, cause: RefusedError) -> NotEnrolledError:
         return NotEnrolledError(
