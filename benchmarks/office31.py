@@ -68,12 +68,9 @@ def prepare_clients(
 
 def export_bundle(path: Path, classes: Sequence[str], size: int, seed: int) -> None:
     """Export MobileNetV2 0.35 with its frozen pretrained base and a head of two dense layers, as the paper trains."""
-    import keras
+    from model_export import Sgd, build, export
 
-    from model_export import Sgd, export
-    from model_export.zoo import build
-
-    keras.utils.set_random_seed(seed)
+    _seed_keras(seed)
     weights = str(DATA / "mobilenet_v2_035_224_notop_f32.npz")
     model = build("mobilenet_v2", (size, size, 3), len(classes), alpha=0.35, weights=weights, hidden=128)
     export(
@@ -86,6 +83,12 @@ def export_bundle(path: Path, classes: Sequence[str], size: int, seed: int) -> N
         input_offset=-1.0,
         optimizer=Sgd(momentum=0.9),
     )
+
+
+def _seed_keras(seed: int) -> None:
+    import keras
+
+    keras.utils.set_random_seed(seed)
 
 
 def run_experiment(file: Path, runs: Path) -> RunFigures:

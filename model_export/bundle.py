@@ -266,7 +266,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     """
     is_bundle = (path / MANIFEST).is_file()
     if path.exists() and not (overwrite and is_bundle):
-        hint = "; choose another place, or replace it (--force)" if is_bundle else " and is not a bundle"
+        hint = "; choose another place, or replace it (--overwrite)" if is_bundle else " and is not a bundle"
         raise FileExistsError(f"{path} exists{hint}")
 
 

@@ -181,7 +181,7 @@ def test_nothing_but_a_bundle_is_ever_replaced(tmp_path: Path, bundle: Bundle) -
     for overwrite in (False, True):
         with pytest.raises(FileExistsError, match="not a bundle"):
             write_bundle(tmp_path / "photos", MANIFEST_VALUE, FILES, overwrite=overwrite)
-    with pytest.raises(FileExistsError, match="--force"):
+    with pytest.raises(FileExistsError, match="--overwrite"):
         write_bundle(bundle.path, MANIFEST_VALUE, FILES)
     write_bundle(bundle.path, MANIFEST_VALUE, {**FILES, MODEL: b"new"}, overwrite=True)
     assert Bundle.load(bundle.path).read(MODEL) == b"new"
@@ -203,6 +203,14 @@ def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_any_signature_bytes_give_the_one_error(data: bytes) -> None:
     with pytest.raises(signing.BadSignature):
         signing.verify(b"manifest", data)
+
+
+def test_published_key_is_the_one_that_signs(bundle: Bundle, key: bytes, tmp_path: Path) -> None:
+    private = tmp_path / "mine.pem"
+    private.write_bytes(key)
+    public = signing.publish(private)
+    assert public == tmp_path / "mine.pub.pem"
+    Bundle.load(bundle.path, trusted_key=public.read_bytes())
 
 
 def test_private_key_is_for_its_owner_alone(tmp_path: Path) -> None:

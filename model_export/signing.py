@@ -20,6 +20,7 @@ __all__ = [
     "fingerprint",
     "load_or_create_key",
     "public_key",
+    "publish",
     "same_key",
     "sign",
     "verify",
@@ -46,6 +47,13 @@ def load_or_create_key(path: Path) -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(path, pem, mode=0o600)
     return pem
+
+
+def publish(path: Path) -> Path:
+    """Write the public key that belongs to the private key at ``path`` beside it, as ``….pub.pem``; return its path."""
+    public = path.with_suffix(".pub.pem")
+    write_atomically(public, public_key(path.read_bytes()))
+    return public
 
 
 def public_key(private_key: bytes) -> bytes:

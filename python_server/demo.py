@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from model_export.files import write_atomically
+from model_export.signing import load_or_create_key, publish
 from python_server.partition import iid
 
 __all__ = ["CLIENTS", "prepare_demo"]
@@ -25,6 +26,7 @@ seed = {seed}
 
 [model]
 bundle = "bundle"
+trusted_key = "{trusted}"    # who has to have signed it
 
 [data]
 test = "test.npz"            # the server's own test data; clients never see it
@@ -89,6 +91,8 @@ def prepare_demo(folder: Path, *, rounds: int = 5, progress: Callable[[str], Non
         np.savez(folder / f"{name}.npz", x=x[train[rows]], y=y[train[rows]])
     progress("exporting a CNN as a trainable TensorFlow Lite model")
     _seed_keras()
+    private_key = folder / "signing_key.pem"
+    signing_key = load_or_create_key(private_key)
     architecture = ARCHITECTURES["small_cnn"]
     export(
         build("small_cnn", (8, 8, 1), 10),
@@ -97,11 +101,19 @@ def prepare_demo(folder: Path, *, rounds: int = 5, progress: Callable[[str], Non
         optimizer=Sgd(momentum=0.9),
         input_scale=architecture.input_scale,
         input_offset=architecture.input_offset,
+        signing_key=signing_key,
         overwrite=True,
         progress=lambda stage: progress(f"export: {stage}"),
     )
     file = folder / "experiment.toml"
-    text = _EXPERIMENT.format(file=file, rounds=rounds, seed=_SEED, count=len(CLIENTS), clients=_client_tables())
+    text = _EXPERIMENT.format(
+        file=file,
+        rounds=rounds,
+        seed=_SEED,
+        trusted=publish(private_key).name,
+        count=len(CLIENTS),
+        clients=_client_tables(),
+    )
     write_atomically(file, text.encode())
     return file
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -46,7 +47,15 @@ examples:
         parser.add_argument("--offset", type=float, metavar="X", help="see --scale")
         parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the architecture")
         parser.add_argument("--name", help="name of the bundle (default: the model's)")
-        parser.add_argument("--sign", type=Path, metavar="KEY.pem", help="private key (P-256) to sign it with")
+        signing = parser.add_mutually_exclusive_group()
+        signing.add_argument(
+            "--sign",
+            type=Path,
+            default=_own_key(),
+            metavar="KEY.pem",
+            help="private key (P-256) to sign it with, made if it is not there (default: %(default)s)",
+        )
+        signing.add_argument("--no-sign", action="store_true", help="leave it unsigned")
         parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
         parser.add_argument("--json", action="store_true", help="describe the bundle as JSON")
 
@@ -54,6 +63,7 @@ examples:
         """Export, and describe what was made."""
         import model_export
         from model_export.errors import ExportError
+        from model_export.signing import load_or_create_key, publish
 
         if options.model.endswith(".keras") or Path(options.model).exists():
             if options.input or options.classes or options.option:
@@ -68,6 +78,7 @@ examples:
             model = model_export.build(options.model, shape, options.classes or 1, **_options(options.option))
             assert architecture is not None
             scale, offset = architecture.input_scale, architecture.input_offset
+        signing_key = None if options.no_sign else load_or_create_key(options.sign)
         bundle = model_export.export(
             model,
             options.output,
@@ -79,7 +90,7 @@ examples:
             classes=options.class_names.split(",") if options.class_names else None,
             input_scale=scale if options.scale is None else options.scale,
             input_offset=offset if options.offset is None else options.offset,
-            signing_key=options.sign.read_bytes() if options.sign else None,
+            signing_key=signing_key,
             overwrite=options.overwrite,
             progress=lambda stage: print(f"{stage} ...", file=sys.stderr, flush=True),
         )
@@ -87,7 +98,15 @@ examples:
             print(json.dumps(model_export.describe(bundle), indent=2))
         else:
             print(f"bundle: {bundle.path}")
+            if signing_key is not None:
+                print(f"signed: devices that are to trust you alone need --trust {publish(options.sign)}")
         return 0
+
+
+def _own_key() -> Path:
+    """Return where a user's own signing key is, or will be."""
+    configuration = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return configuration / "pocketfleet" / "signing_key.pem"
 
 
 def _input_shape(text: str) -> tuple[int, int, int]:
