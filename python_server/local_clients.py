@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,11 +13,11 @@ from typing import Optional
 
 from python_server.errors import FleetError
 from python_server.experiment import ClientSettings
+from python_server.orphans import die_with_parent
 
 __all__ = ["client_public_key", "run_clients"]
 
 _STOP_S = 5.0
-_PR_SET_PDEATHSIG = 1
 _CLIENT = (sys.executable, "-P", "-m", "edge_client.cli")
 
 
@@ -123,12 +122,9 @@ def _command(
 
 def _prepare(client: ClientSettings, parent: int) -> Callable[[], None]:
     """Return what a child does before it becomes the client: be as slow as it is to be, and die with us."""
-    library = ctypes.CDLL(None)
 
     def prepare() -> None:
-        library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
+        die_with_parent(parent)
         if client.cgroup is not None:
             (client.cgroup / "cgroup.procs").write_text(str(os.getpid()))
         os.nice(client.nice)

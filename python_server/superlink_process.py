@@ -13,21 +13,20 @@ the process list.
 from __future__ import annotations
 
 import copy
-import ctypes
 import hmac
 import ipaddress
 import json
-import os
 import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from python_server.orphans import die_with_parent
+
 __all__ = ["SECRET_HEADER", "Gate", "main"]
 
 SECRET_HEADER = "pocketfleet-secret"  # noqa: S105 - the header's name, not the secret
-_PR_SET_PDEATHSIG = 1
 _OPEN_TO_DEVICES = "/v1/fleet/"
 _HEALTH = "/health"
 _RUNTIME = "/v1/runtime/"
@@ -76,13 +75,6 @@ def _is_local(scope: _Scope) -> bool:
         return False
     # A program on this host that connects to the host's own outward address comes from that very address.
     return ipaddress.ip_address(client[0]).is_loopback or client[0] == server[0]
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent's thread ends, however it ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the kernel knew
-        os._exit(1)
 
 
 def _short_way(full: Any) -> _App:
