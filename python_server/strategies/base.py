@@ -47,7 +47,7 @@ class TrainSettings:
     learning_rate
         A number, or a table from the first round of each rate to the rate.
     cut
-        Train from this layer on (a cut of the bundle, or ``head``); empty: all that the bundle trains.
+        Train from this layer on, a cut of the bundle; empty: all that the bundle trains.
     """
 
     epochs: int = setting(1, least=1, most=10_000)
