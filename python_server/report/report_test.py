@@ -187,7 +187,8 @@ def test_tables_in_the_papers_form(run: Path) -> None:
     ]  # fmt: skip
     assert [cell.strip() for cell in lines[2].split("|")[1:5]] == ["2", "0.700", "0.17", "0.090"]
     lines = table_3({"GPU (τ = 0)": summary, "CPU (τ = 0)": summary}).splitlines()
-    assert "0.17 (1.00x)" in lines[3]
+    assert [cell.strip() for cell in lines[3].split("|")[1:4]] == ["Accuracy lost (points)", "0.0", "0.0"]
+    assert "0.17 (1.00x)" in lines[4]
     assert len({len(line) for line in lines}) == 1
 
 

@@ -46,6 +46,7 @@ def table_3(named: Mapping[str, Summary]) -> str:
     base_s = summaries[0].time_s if summaries else 0.0
     rows = [
         ["Accuracy", *(_share(s.accuracy) for s in summaries)],
+        ["Accuracy lost (points)", *(_points(summaries[0].accuracy, s.accuracy) for s in summaries)],
         ["Training time (mins)", *(f"{s.time_s / 60:.2f} ({s.time_s / base_s:.2f}x)" for s in summaries)],
         ["Cut-off device rounds", *(str(s.partial) for s in summaries)],
     ]
@@ -67,6 +68,10 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     written = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([written[0], rule, *written[1:]])
+
+
+def _points(before: Optional[float], after: Optional[float]) -> str:
+    return "–" if before is None or after is None else f"{100 * (before - after):.1f}"
 
 
 def _share(value: Optional[float]) -> str:
