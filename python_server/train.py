@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import platform
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from python_server.errors import ExperimentError, IdentityError, StoreError
+from python_server.errors import ExperimentError, IdentityError, PortInUseError, StoreError
 from python_server.exchange import Exchange
 from python_server.experiment import Experiment, parse_experiment
 from python_server.flower_run import open_run, register_devices
@@ -144,6 +145,10 @@ def train(experiment: Experiment, *, runs: Path, progress: Progress, resume: Opt
         store = RunStore.open(resume, keep=experiment.keep_weights)
     try:
         return _train(experiment, store, model, progress)
+    except PortInUseError:
+        if resume is None:  # nothing has begun, so nothing is worth keeping
+            shutil.rmtree(store.path)
+        raise
     finally:
         store.close()
 

@@ -212,6 +212,7 @@ def test_port_in_use(folder: Path, digits_bundle: Path) -> None:
         code, _, err = pocketfleet(folder, "train", "e.toml")
     assert code == 1
     assert "is in use by another program" in one_line(err)
+    assert list((folder / "runs").iterdir()) == []
 
 
 @pytest.mark.parametrize(("limit", "begins"), [(30_000, False), (130_000, True)])
