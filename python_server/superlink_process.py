@@ -4,7 +4,8 @@ Flower serves three interfaces on one port: Fleet (for devices), Control (start 
 (for the server application). Its default account check lets anyone in, so whoever reached the port could start runs.
 The gate lets strangers reach the Fleet interface and nothing else: Control and Runtime answer only programs on this
 host, and Control only those that know the secret of this run. (Runtime calls carry Flower's own tokens: acquiring the
-task needs the same secret, all others the task's token.)
+task needs the same secret, all others the task's token.) And because Flower reads a request before it looks at who sent
+it, the gate lets strangers send no more than the largest piece of a message.
 
 Started by `python_server.superlink.SuperLink`; the settings come as JSON on standard input, so that no secret shows in
 the process list.
@@ -30,6 +31,8 @@ SECRET_HEADER = "pocketfleet-secret"  # noqa: S105 - the header's name, not the 
 _OPEN_TO_DEVICES = "/v1/fleet/"
 _HEALTH = "/health"
 _RUNTIME = "/v1/runtime/"
+_MAX_BODY_BYTES = 16 * 2**20
+"""Weights come in pieces of at most 5 MiB; the list of a message's pieces is smaller still."""
 
 _Scope = MutableMapping[str, Any]
 _Message = MutableMapping[str, Any]
@@ -47,13 +50,14 @@ class Gate:
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         """Pass an admitted request on; answer any other as if there were nothing here."""
-        if scope["type"] == "lifespan" or (scope["type"] == "http" and self._admits(scope)):
-            await self._app(scope, receive, send)
-        elif scope["type"] == "http":
-            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
-            await send({"type": "http.response.body", "body": b""})
-        else:
+        if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "http" and not self._admits(scope):
+            await _refuse(send, 404)
+        elif scope["type"] == "http" and _is_too_large(scope):
+            await _refuse(send, 413)
+        else:
+            await self._app(scope, receive, send)
 
     def _admits(self, scope: _Scope) -> bool:
         path = scope["path"]
@@ -67,6 +71,23 @@ class Gate:
         name = SECRET_HEADER.encode("ascii")
         given = [value for key, value in scope["headers"] if key == name]
         return len(given) == 1 and hmac.compare_digest(given[0], self._secret)
+
+
+async def _refuse(send: _Send, status: int) -> None:
+    # The body was not read, so nothing more can come over this connection.
+    headers = [(b"content-length", b"0"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _is_too_large(scope: _Scope) -> bool:
+    """Tell whether a device announces too large a body, or none of a known size."""
+    if not scope["path"].startswith(_OPEN_TO_DEVICES):
+        return False
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"0")
+    plain = length.isdigit() and len(length) <= 12  # Python refuses to read numbers of thousands of digits
+    return b"transfer-encoding" in headers or not plain or int(length) > _MAX_BODY_BYTES
 
 
 def _is_local(scope: _Scope) -> bool:

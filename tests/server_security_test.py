@@ -143,6 +143,46 @@ def test_the_gate_by_where_a_request_comes_from(path: str, client: str, secret: 
     assert (sent == []) is admitted
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([(b"content-length", b"5300000")], None),
+        ([(b"content-length", b"17000000")], 413),
+        ([(b"content-length", b"9" * 5000)], 413),
+        ([(b"content-length", b"-1")], 413),
+        ([(b"transfer-encoding", b"chunked")], 413),
+    ],
+)
+def test_the_gate_lets_strangers_send_only_so_much(headers: list[tuple[bytes, bytes]], status: int | None) -> None:
+    sent: list[Any] = []
+    reached = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(scope["path"])
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/v1/fleet/push-object", "headers": headers, "client": ("203.0.113.9", 5)}
+    asyncio.run(Gate(app, "secret")({**scope, "server": ("198.51.100.1", 9092)}, None, send))  # type: ignore[arg-type]
+    assert (len(reached) == 1) is (status is None)
+    assert [message.get("status") for message in sent[:1]] == ([] if status is None else [status])
+
+
+def test_a_flood_from_a_stranger_is_cut_off(superlink: SuperLink) -> None:
+    host, port = "localhost", superlink.port
+    certificates = superlink.settings.certificates
+    assert certificates is not None
+    context = ssl.create_default_context(cafile=str(certificates.ca))
+    request = b"POST /v1/fleet/push-object HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000000\r\n\r\n"
+    with (
+        socket.create_connection((host, port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=host) as line,
+    ):
+        line.sendall(request + bytes(1000))
+        assert line.recv(100).startswith(b"HTTP/1.1 413")
+
+
 def test_the_gate_takes_no_websockets() -> None:
     sent: list[Any] = []
 
