@@ -95,10 +95,10 @@ class Session:
         while True:
             try:
                 node_id = self._activate()
-                problem: RefusedError = self._active_elsewhere()
+                problem, why = self._active_elsewhere(), "earlier-session-still-active"
             except NotEnrolledError as error:
                 # The server may be about to enrol it: when it starts, or when a person gets round to it.
-                node_id, problem = None, error
+                node_id, problem, why = None, error, "not-enrolled"
             if node_id is not None:
                 break
             wait_s = backoff.failure()
@@ -106,7 +106,7 @@ class Session:
                 raise problem
             if time.monotonic() - told_at > _PROGRESS_EVERY_S:
                 told_at = time.monotonic()
-                _log.warning("event=waiting reason=%s", problem)
+                _log.warning("event=waiting reason=%s: %s", why, problem)
             self.sleep(wait_s)
         self._adopt(node_id)
         self._node = pb.Node(node_id=node_id)
