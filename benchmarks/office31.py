@@ -7,6 +7,7 @@ MobileNetV2 0.35 (``mobilenet_v2_035_224_notop_f32.npz``) in the folder that POC
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import subprocess
@@ -21,7 +22,7 @@ from PIL import Image
 from python_server.report import RunFigures, gather
 from python_server.run_reader import RunReader
 
-__all__ = ["DATA", "ROOT", "export_bundle", "load_domain", "prepare_clients", "run_experiment"]
+__all__ = ["DATA", "ROOT", "experiment", "export_bundle", "load_domain", "prepare_clients", "run_experiment"]
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("POCKETFLEET_SHARED", ROOT.parent / "shared")) / "data"
@@ -83,6 +84,48 @@ def export_bundle(path: Path, classes: Sequence[str], size: int, seed: int) -> N
         input_offset=-1.0,
         optimizer=Sgd(momentum=0.9),
     )
+
+
+def experiment(name: str, options: argparse.Namespace, clients: Sequence[str], *, strategy: str = "") -> str:
+    """Return an experiment file for what `prepare_clients` and `export_bundle` wrote.
+
+    Parameters
+    ----------
+    name
+        Of the experiment.
+    options
+        Has ``rounds``, ``seed``, ``epochs`` and ``learning_rate``.
+    clients
+        Further lines for each client's table.
+    strategy
+        Lines of the strategy's table; empty takes FedAvg.
+    """
+    tables = [
+        f'[[clients]]\nname = "client-{number}"\ndata = "client_{number}.npz"\nthreads = 1\n{more}'
+        for number, more in enumerate(clients)
+    ]
+    return f"""\
+name = "{name}"
+rounds = {options.rounds}
+seed = {options.seed}
+
+[model]
+bundle = "bundle"
+
+[data]
+test = "test.npz"
+
+[train]
+epochs = {options.epochs}
+learning_rate = {options.learning_rate}
+
+[strategy]
+{strategy}
+[server]
+port = 0
+min_clients = {len(clients)}
+
+""" + "\n".join(tables)
 
 
 def _seed_keras(seed: int) -> None:

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from office31 import export_bundle, prepare_clients, run_experiment
+from office31 import experiment, export_bundle, prepare_clients, run_experiment
 
 from python_server.report import table_2
 
@@ -46,39 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         summaries = []
         for count in options.clients:
             file = work / f"clients_{count}.toml"
-            file.write_text(experiment(count, options))
+            file.write_text(experiment(f"office31-c{count}", options, [""] * count))
             summaries.append(run_experiment(file, work / "runs").summary)
     print(table_2(summaries, vary="clients"))
     print(f"\nOffice-31 {options.domain}, seed {options.seed}, E = {options.epochs}, {options.rounds} rounds.")
     print(PAPER)
     return 0
-
-
-def experiment(count: int, options: argparse.Namespace) -> str:
-    """Return the experiment file for a number of clients."""
-    clients = "".join(
-        f'\n[[clients]]\nname = "client-{number}"\ndata = "client_{number}.npz"\nthreads = 1\n'
-        for number in range(count)
-    )
-    return f"""\
-name = "office31-c{count}"
-rounds = {options.rounds}
-seed = {options.seed}
-
-[model]
-bundle = "bundle"
-
-[data]
-test = "test.npz"
-
-[train]
-epochs = {options.epochs}
-learning_rate = {options.learning_rate}
-
-[server]
-port = 0
-min_clients = {count}
-{clients}"""
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from office31 import SHARES, export_bundle, load_domain, prepare_clients, run_experiment
+from office31 import SHARES, experiment, export_bundle, load_domain, prepare_clients, run_experiment
 
 from python_server.report import RunFigures, table_3
 
@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         def run(name: str, *, slow: bool, cutoff_s: float) -> RunFigures:
             file = work / f"{name}.toml"
-            file.write_text(experiment(name, options, slow=slow, cutoff_s=cutoff_s, group=group))
+            strategy = f'name = "processor_cutoff"\ncutoff_s = {{ slow = {cutoff_s}, fast = 0 }}\n'
+            file.write_text(experiment(name, options, client_lines(slow, group), strategy=strategy))
             return run_experiment(file, work / "runs")
 
         fast = run("fast", slow=False, cutoff_s=0.0)
@@ -97,39 +98,13 @@ def work_done(run: RunFigures) -> float:
     return slow.steps / slow.planned_steps
 
 
-def experiment(name: str, options: argparse.Namespace, *, slow: bool, cutoff_s: float, group: Path | None) -> str:
-    """Return an experiment file; the first client is the slow one."""
-    clients = ""
-    for number in range(CLIENTS):
-        is_slow = slow and number == 0
-        clients += f'\n[[clients]]\nname = "client-{number}"\ndata = "client_{number}.npz"\nthreads = 1\n'
-        clients += f'processor = "{"slow" if is_slow else "fast"}"\n'
-        clients += 'extra = ["--no-feature-cache"]\n'
-        if is_slow:
-            clients += "nice = 19\n" if group is None else f'cgroup = "{group}"\n'
-    return f"""\
-name = "{name}"
-rounds = {options.rounds}
-seed = {options.seed}
-
-[model]
-bundle = "bundle"
-
-[data]
-test = "test.npz"
-
-[train]
-epochs = {options.epochs}
-learning_rate = {options.learning_rate}
-
-[strategy]
-name = "processor_cutoff"
-cutoff_s = {{ slow = {cutoff_s}, fast = 0 }}
-
-[server]
-port = 0
-min_clients = {CLIENTS}
-{clients}"""
+def client_lines(slow: bool, group: Path | None) -> list[str]:
+    """Return what is particular to each client; the first is the slow one."""
+    lines = ['extra = ["--no-feature-cache"]\nprocessor = "fast"\n'] * CLIENTS
+    if slow:
+        how = "nice = 19" if group is None else f'cgroup = "{group}"'
+        lines[0] = f'extra = ["--no-feature-cache"]\nprocessor = "slow"\n{how}\n'
+    return lines
 
 
 @contextlib.contextmanager
