@@ -21,7 +21,7 @@ import numpy as np
 
 from model_export import signing, tensors
 from model_export.errors import BundleAltered, BundleError, BundleFormatError
-from model_export.manifest import FileEntry, Manifest
+from model_export.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest
 
 __all__ = ["INITIAL", "MANIFEST", "MODEL", "SIGNATURE", "Bundle", "check_target", "write_bundle"]
 
@@ -30,7 +30,6 @@ SIGNATURE = "manifest.sig"
 MODEL = "model.tflite"
 INITIAL = "initial.safetensors"
 
-_MAX_MANIFEST_BYTES = 32 * 2**20
 _PathLike = Union[str, "os.PathLike[str]"]
 
 
@@ -79,7 +78,7 @@ class Bundle:
         if not path.exists():
             raise BundleFormatError(f"{path}: no such bundle; make one with `pocketfleet export`")
         try:
-            data = _read_member(path, MANIFEST, _MAX_MANIFEST_BYTES)
+            data = _read_member(path, MANIFEST, MAX_MANIFEST_BYTES)
             manifest = Manifest.from_json(data)
         except BundleFormatError as error:
             raise BundleFormatError(f"{path}: {error}") from None
@@ -188,7 +187,7 @@ class Bundle:
                 for name in sorted(_members(self.path)):
                     info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
                     info.compress_type = zipfile.ZIP_DEFLATED
-                    limit = max([_MAX_MANIFEST_BYTES, *(entry.bytes for entry in self.manifest.files.values())])
+                    limit = max([MAX_MANIFEST_BYTES, *(entry.bytes for entry in self.manifest.files.values())])
                     archive.writestr(info, _read_member(self.path, name, limit))
             os.replace(temporary, target)
         finally:

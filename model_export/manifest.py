@@ -9,10 +9,20 @@ from typing import Any, Union
 
 from model_export.errors import BundleFormatError
 
-__all__ = ["FORMAT", "FileEntry", "InputSpec", "Layer", "Manifest", "Signature", "TensorSpec", "Variable"]
+__all__ = [
+    "FORMAT",
+    "MAX_MANIFEST_BYTES",
+    "FileEntry",
+    "InputSpec",
+    "Layer",
+    "Manifest",
+    "Signature",
+    "TensorSpec",
+    "Variable",
+]
 
 FORMAT = 1
-_MAX_MANIFEST_BYTES = 32 * 2**20
+MAX_MANIFEST_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -114,8 +124,8 @@ class Manifest:
         BundleFormatError
             Not a manifest; the message names the key.
         """
-        if len(data) > _MAX_MANIFEST_BYTES:
-            raise BundleFormatError(f"manifest.json has {len(data)} bytes, more than {_MAX_MANIFEST_BYTES}")
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise BundleFormatError(f"manifest.json has {len(data)} bytes, more than {MAX_MANIFEST_BYTES}")
         try:
             raw = json.loads(data)
         except (ValueError, RecursionError) as error:

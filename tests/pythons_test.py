@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ import pytest
 
 from edge_client.data import Dataset
 from edge_client.trainer import Trainer
+from tests.interpreters import find_interpreter
 
 if TYPE_CHECKING:
     from conftest import Digits
@@ -36,20 +35,9 @@ print(json.dumps({"version": sys.version_info[:2], "loss": result.loss, "extra":
 """
 
 
-def _interpreter(version: str) -> str | None:
-    """Find a Python: on the path, or among pyenv's."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    candidates = [*sorted(pyenv.glob(f"{version}.*/bin/python{version}")), shutil.which(f"python{version}")]
-    for candidate in filter(None, candidates):
-        test = subprocess.run([str(candidate), "-c", "import venv, ensurepip"], capture_output=True, check=False)
-        if test.returncode == 0:
-            return str(candidate)
-    return None
-
-
 @pytest.mark.parametrize("version", ["3.9", "3.13"])
 def test_client_trains_on(version: str, digits_bundle: Path, digits: Digits, tmp_path: Path) -> None:
-    interpreter = _interpreter(version)
+    interpreter = find_interpreter(version)
     if interpreter is None:
         pytest.skip(f"no Python {version} on this machine: install it to test the client on it")
     subprocess.run([interpreter, "-m", "venv", str(tmp_path / "venv")], check=True)
