@@ -1,0 +1,12 @@
+package org.pocketfleet.client;
+
+/** Does what the server asks. Knows nothing of the network. */
+public interface Handler {
+  /**
+   * Does a task.
+   *
+   * @throws Exception the task cannot be done; the server is told the reason, and the client goes
+   *     on
+   */
+  Reply handle(Task task) throws Exception;
+}
