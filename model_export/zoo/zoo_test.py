@@ -37,11 +37,32 @@ def test_mobilenet_head() -> None:
     assert [layer.name for layer in without.layers if isinstance(layer, keras.layers.Dense)] == ["logits"]
 
 
+def parameters(model: Any) -> int:
+    return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+
+
+def test_resnet20_is_the_papers_but_for_the_shortcuts() -> None:
+    # He et al., table 6: 0.27 M. Two 1x1 convolutions with batch norm in place of zero padding: 16*32 + 32*64 + 4*48.
+    assert parameters(build("resnet20", (32, 32, 3), 10)) == 269_722 + 2_560 + 192
+    assert build("resnet20", (32, 32, 3), 10, width=0.5).get_layer("stage3_block1_conv1").filters == 32
+
+
+def test_resnet18_has_the_usual_size() -> None:
+    assert parameters(build("resnet18", (32, 32, 3), 10)) == 11_173_962
+
+
+def test_mlp_is_the_iot_papers() -> None:
+    model = build("mlp", (4,), 2)
+    assert [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)] == [10] * 5 + [2]
+    assert model.get_layer("hidden5").activation is keras.activations.sigmoid
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (("resnet", (32, 32, 3), 5), {}, "no architecture is called 'resnet'; there are mobilenet_v2, small_cnn"),
+        (("resnet", (32, 32, 3), 5), {}, "no architecture is called 'resnet'; there are mlp, mobilenet_v1, "),
         (("small_cnn", (32, 32, 3), 5), {"width": 2}, "small_cnn has no option 'width'; it has filters, dropout"),
+        (("resnet20", (32, 32, 3), 5), {"width": 0}, r"resnet20 cannot be built for input .*: width is 0"),
         (("mobilenet_v2", (8, 8, 3), 5), {}, r"mobilenet_v2 cannot be built for input \[8, 8, 3\]"),
         (("mobilenet_v2", (32, 32, 3), 5), {"weights": "/none.npz"}, "/none.npz: no such weight file"),
     ],
