@@ -90,6 +90,15 @@ def activations() -> Any:
     return keras.Model(inputs, L.Dense(4, activation="softmax")(x))
 
 
+def smooth_activations() -> Any:
+    inputs = x = keras.Input((12,))
+    for activation in ("silu", "hard_sigmoid", "hard_silu", "elu", "leaky_relu"):
+        x = L.Dense(16, activation=activation)(x)
+    x = L.LeakyReLU(negative_slope=0.3)(L.Dense(16)(x))
+    x = L.ELU()(L.Dense(16)(x))
+    return keras.Model(inputs, L.Dense(4)(x))
+
+
 def ends_in_softmax_layer() -> Any:
     return keras.Sequential([keras.Input((12,)), L.Dropout(0.0), L.Dense(4), L.Softmax()])
 
@@ -101,6 +110,7 @@ MODELS = [
     poolings,
     merges,
     activations,
+    smooth_activations,
     ends_in_softmax_layer,
 ]
 

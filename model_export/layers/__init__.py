@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import keras
 
-from model_export.layers.activation import ActivationRule, ReluRule, SoftmaxRule
+from model_export.layers.activation import ActivationRule, EluRule, LeakyReluRule, ReluRule, SoftmaxRule
 from model_export.layers.base import LayerRule
 from model_export.layers.batch_norm import BatchNormalizationRule
 from model_export.layers.linear import Conv2DRule, DenseRule, DepthwiseConv2DRule
@@ -32,9 +32,11 @@ RULES: dict[type, LayerRule] = {
     keras.layers.Dense: DenseRule(),
     keras.layers.DepthwiseConv2D: DepthwiseConv2DRule(),
     keras.layers.Dropout: DropoutRule(),
+    keras.layers.ELU: EluRule(),
     keras.layers.Flatten: ReshapeRule(),
     keras.layers.GlobalAveragePooling2D: GlobalAveragePooling2DRule(),
     keras.layers.GlobalMaxPooling2D: GlobalMaxPooling2DRule(),
+    keras.layers.LeakyReLU: LeakyReluRule(),
     keras.layers.MaxPooling2D: PoolingRule(max_pool),
     keras.layers.Multiply: MultiplyRule(),
     keras.layers.ReLU: ReluRule(),
