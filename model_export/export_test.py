@@ -92,11 +92,11 @@ UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
     ),
     (lambda: to_classes(OwnLayer(name="mine")), r"layer 'mine' \(OwnLayer\): this type is not supported"),
     (lambda: to_classes(OwnConv(4, 3, name="mine")), r"layer 'mine' \(OwnConv\): this type is not supported"),
-    (lambda: to_classes(L.Conv2D(4, 3, dilation_rate=2, name="c")), r"layer 'c' .*dilation_rate=\(2, 2\)"),
-    (lambda: to_classes(L.Conv2D(6, 3, groups=3, name="c")), "layer 'c' .*groups=3"),
+    (lambda: to_classes(L.LayerNormalization(axis=1, name="n")), r"layer 'n' .*axis=\[1\]"),
+    (lambda: to_classes(L.ELU(alpha=0.5, name="e")), "layer 'e' .*alpha=0.5"),
     (
         lambda: to_classes(L.Conv2D(4, 3, activation="gelu", name="c")),
-        "layer 'c' .*activation='gelu'.* only linear, relu",
+        "layer 'c' .*activation='gelu'.* only elu, ",
     ),
     (
         lambda: to_classes(L.Conv2D(4, 3, kernel_regularizer="l2", name="c")),
