@@ -222,6 +222,14 @@ def test_interruption_leaves_nothing(stage: str, tmp_path: Path, monkeypatch: py
     assert left == []
 
 
+def test_a_network_without_loss_or_gradient_is_exported(tmp_path: Path) -> None:
+    model = to_classes()
+    kernel, bias = model.layers[-1].weights
+    kernel.assign(np.zeros(kernel.shape))
+    bias.assign([2000.0, 0.0, 0.0])  # sure of class 0, the label of the one sample that is tried
+    export(model, tmp_path / "b", batch_size=1)
+
+
 def test_a_converted_model_that_computes_something_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
