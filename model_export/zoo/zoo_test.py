@@ -37,6 +37,29 @@ def test_mobilenet_head() -> None:
     assert [layer.name for layer in without.layers if isinstance(layer, keras.layers.Dense)] == ["logits"]
 
 
+@pytest.mark.parametrize(("name", "twin"), [("small", "MobileNetV3Small"), ("large", "MobileNetV3Large")])
+@pytest.mark.parametrize("alpha", [1.0, 0.75])
+def test_mobilenet_v3_computes_what_keras_applications_computes(name: str, twin: str, alpha: float) -> None:
+    theirs = getattr(keras.applications, twin)(
+        (64, 64, 3), alpha=alpha, include_top=False, weights=None, pooling="avg", include_preprocessing=False
+    )
+    (ours,) = (
+        layer
+        for layer in build(f"mobilenet_v3_{name}", (64, 64, 3), 5, alpha=alpha).layers
+        if isinstance(layer, keras.Model)
+    )
+    random = np.random.default_rng(0)
+    for layer in theirs.layers:
+        if layer.weights:
+            values = [w + random.uniform(0, 0.2, w.shape).astype(np.float32) for w in layer.get_weights()]
+            layer.set_weights(values)
+            ours.get_layer(layer.name).set_weights(values)
+    assert ours.count_params() == theirs.count_params()
+    x = random.normal(size=(2, 64, 64, 3)).astype(np.float32)
+    expected = keras.ops.convert_to_numpy(theirs(x, training=False))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(ours(x, training=False)), expected, rtol=1e-3, atol=1e-4)
+
+
 def parameters(model: Any) -> int:
     return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
 
