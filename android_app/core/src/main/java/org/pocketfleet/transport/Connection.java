@@ -87,6 +87,7 @@ final class Connection {
         new OkHttpClient.Builder()
             .followRedirects(false)
             .followSslRedirects(false)
+            .socketFactory(new PromptSockets())
             .protocols(Collections.singletonList(Protocol.HTTP_1_1))
             .connectionPool(new ConnectionPool(Crew.MAX_AT_ONCE, 1, TimeUnit.MINUTES))
             .connectTimeout(millis(Math.min(timeoutS, LONGEST_CONNECT_S)), TimeUnit.MILLISECONDS)
