@@ -118,12 +118,14 @@ final class Connection {
    */
   <R> R call(String name, MessageLite request, Parser<R> answer, int limit, Traffic traffic)
       throws PocketfleetException {
+    long start = System.nanoTime();
     Answer got = post(name, request, limit);
     if (got.status == UNAUTHORIZED && got.clockWasSet) {
       got = post(name, request, limit);
     }
     traffic.add(request.getSerializedSize(), got.content.length);
-    Events.debug("event=called call=%s status=%d", name, got.status);
+    double tookMs = (System.nanoTime() - start) / 1e6;
+    Events.debug("event=called call=%s status=%d ms=%.1f", name, got.status, tookMs);
     if (got.status != 200) {
       throw refusal(name, got);
     }
