@@ -6,11 +6,12 @@ import java.util.Arrays;
  * The random numbers of NumPy's {@code Generator(PCG64(entropy))}, so that Java and Python clients
  * do the same work for the same seed.
  *
- * <p>Three published algorithms: the seeding is M. E. O'Neill's alternative to {@code seed_seq}
+ * <p>Two published algorithms: the seeding is M. E. O'Neill's alternative to {@code seed_seq}
  * (2015, as NumPy's {@code SeedSequence} does it), the generator her PCG XSL RR 128/64 ("PCG: A
  * Family of Simple Fast Space-Efficient Statistically Good Algorithms for Random Number
- * Generation", 2014), and the bounded numbers are D. Lemire's ("Fast Random Integer Generation in
- * an Interval", 2019). NumPy promises that a stream does not change for these.
+ * Generation", 2014). Bounded numbers are drawn as NumPy's {@code shuffle} draws them: as many bits
+ * as needed, again if they are too large. NumPy promises that a bit generator's stream never
+ * changes; a test compares the permutations.
  */
 final class NumpyRandom {
   private static final long LOW_32 = 0xffffffffL;
@@ -46,15 +47,12 @@ final class NumpyRandom {
     if (most == 0) {
       return 0;
     }
-    long count = most + 1L;
-    long product = (nextInt() & LOW_32) * count;
-    if ((product & LOW_32) < count) {
-      long threshold = (LOW_32 - most) % count;
-      while ((product & LOW_32) < threshold) {
-        product = (nextInt() & LOW_32) * count;
-      }
+    int mask = -1 >>> Integer.numberOfLeadingZeros(most);
+    int number = nextInt() & mask;
+    while (number > most) {
+      number = nextInt() & mask;
     }
-    return (int) (product >>> 32);
+    return number;
   }
 
   /** The next 32 bits: the lower half of the next 64, then their upper half. */
