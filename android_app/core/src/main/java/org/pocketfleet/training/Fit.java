@@ -1,6 +1,7 @@
 package org.pocketfleet.training;
 
 import java.util.Locale;
+import org.pocketfleet.Stopwatch;
 import org.pocketfleet.data.BatchOrder;
 import org.pocketfleet.data.Dataset;
 
@@ -43,7 +44,7 @@ final class Fit {
     double featuresSeconds = clock.seconds() - start;
     int batch = trainer.batchSize();
     int perEpoch = (data.size() + batch - 1) / batch;
-    int planned = Math.multiplyExact(options.epochs(), perEpoch);
+    int planned = planned(perEpoch);
     BatchOrder batches = new BatchOrder(options.seed(), data.size());
     int[] order = null;
     int steps = 0;
@@ -80,6 +81,14 @@ final class Fit {
         planned,
         clock.seconds() - start,
         featuresSeconds);
+  }
+
+  private int planned(int perEpoch) throws TrainingException {
+    long planned = (long) options.epochs() * perEpoch;
+    if (planned > Integer.MAX_VALUE) {
+      throw new TrainingException(planned + " steps in one round are too many");
+    }
+    return (int) planned;
   }
 
   private boolean isCutOff(int steps, double endOfNextStep) {

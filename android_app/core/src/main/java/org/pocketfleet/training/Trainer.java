@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import org.pocketfleet.Stopwatch;
 import org.pocketfleet.bundle.Bundle;
 import org.pocketfleet.bundle.BundleException;
 import org.pocketfleet.bundle.Manifest;

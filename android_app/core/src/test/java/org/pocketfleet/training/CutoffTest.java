@@ -5,6 +5,7 @@ import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertTrue;
 
 import org.junit.Test;
+import org.pocketfleet.Stopwatch;
 
 /** The cutoff law, on a clock that moves only with the steps. */
 public class CutoffTest {

@@ -1,4 +1,4 @@
-package org.pocketfleet.training;
+package org.pocketfleet;
 
 /** Seconds that never go back, from some moment on. */
 public interface Stopwatch {
