@@ -126,7 +126,10 @@ public final class ToyMain {
     return sum;
   }
 
-  /** Ends the process as soon as a line that begins so is logged, before the client does anything else. */
+  /**
+   * Ends the process as soon as a line that begins so is logged, before the client does anything
+   * else.
+   */
   private static void crashAt(String line) {
     Events.LOGGER.addHandler(
         new Handler() {
