@@ -73,7 +73,7 @@ public final class ToyMain {
     try {
       ClientConfig.Builder config =
           ClientOptions.config(options)
-              .insecure(!options.has("--ca"))
+              .insecure(!options.has("--ca") && !options.has("--pin"))
               .localTime(() -> System.currentTimeMillis() / 1000.0 + offset);
       Service.run(config.build(), new ToyMain(options)::handle);
     } catch (PocketfleetException error) {
