@@ -13,7 +13,8 @@ public final class Main {
       "usage: pocketfleet-client COMMAND [options]\n\n"
           + "Train a bundle on this device's data for a Flower server.\n\n"
           + "commands:\n"
-          + "  key    print this device's public key\n\n"
+          + "  key    print this device's public key\n"
+          + "  fit    train a bundle on local data, without a server\n\n"
           + "pocketfleet-client COMMAND --help says more.\n\n"
           + "examples:\n"
           + "  # the key to enrol at a server that admits only known devices\n"
@@ -38,6 +39,8 @@ public final class Main {
       switch (command) {
         case "key":
           return KeyCommand.run(rest);
+        case "fit":
+          return FitCommand.run(rest);
         case "-h":
         case "--help":
           System.out.print(HELP);
