@@ -14,7 +14,8 @@ public final class Main {
           + "Train a bundle on this device's data for a Flower server.\n\n"
           + "commands:\n"
           + "  run    take part until told to leave\n"
-          + "  key    print this device's public key\n\n"
+          + "  key    print this device's public key\n"
+          + "  fit    train a bundle on local data, without a server\n\n"
           + "pocketfleet-client COMMAND --help says more.\n\n"
           + "examples:\n"
           + RunCommand.EXAMPLES
@@ -42,6 +43,8 @@ public final class Main {
           return RunCommand.run(rest);
         case "key":
           return KeyCommand.run(rest);
+        case "fit":
+          return FitCommand.run(rest);
         case "-h":
         case "--help":
           System.out.print(HELP);

@@ -11,9 +11,6 @@ import org.pocketfleet.client.ClientConfig;
 import org.pocketfleet.client.SettingsException;
 import org.pocketfleet.client.Worker;
 import org.pocketfleet.client.WorkerSettings;
-import org.pocketfleet.data.DataSource;
-import org.pocketfleet.data.ImageFolder;
-import org.pocketfleet.data.NpzData;
 import org.pocketfleet.energy.EnergyMeter;
 import org.pocketfleet.energy.ModelMeter;
 
@@ -91,7 +88,7 @@ final class RunCommand {
     File data = new File(options.text("--data"));
     String name = options.has("--name") ? options.text("--name") : hostName() + "-" + stem(data);
     WorkerSettings.Builder settings =
-        WorkerSettings.builder(name, source(data))
+        WorkerSettings.builder(name, LocalData.at(options.text("--data")))
             .processor(options.text("--processor"))
             .profile(options.text("--profile"))
             .cacheFeatures(!options.has("--no-feature-cache"))
@@ -100,7 +97,7 @@ final class RunCommand {
       settings.threads(options.count("--threads"));
     }
     if (options.has("--test-data")) {
-      settings.testData(source(new File(options.text("--test-data"))));
+      settings.testData(LocalData.at(options.text("--test-data")));
     }
     return settings.build();
   }
@@ -116,10 +113,6 @@ final class RunCommand {
             options.number("--power-active-w"),
             "--power-idle-w and --power-active-w")
         : null;
-  }
-
-  private static DataSource source(File data) {
-    return data.isDirectory() ? new ImageFolder(data, new ImageIoDecoder()) : new NpzData(data);
   }
 
   private static String stem(File file) {
