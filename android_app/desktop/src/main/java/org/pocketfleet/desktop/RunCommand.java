@@ -2,8 +2,9 @@ package org.pocketfleet.desktop;
 
 import java.io.File;
 import java.io.IOException;
-import java.net.InetAddress;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Paths;
 import java.util.List;
 import org.pocketfleet.PocketfleetException;
 import org.pocketfleet.bundle.BundleStore;
@@ -121,9 +122,11 @@ final class RunCommand {
     return dot > 0 ? name.substring(0, dot) : name;
   }
 
+  /** As the kernel knows it; asking Java for it asks the network. */
   private static String hostName() {
     try {
-      return InetAddress.getLocalHost().getHostName();
+      byte[] name = Files.readAllBytes(Paths.get("/proc/sys/kernel/hostname"));
+      return new String(name, StandardCharsets.US_ASCII).trim();
     } catch (IOException nameless) {
       return "client";
     }
