@@ -5,6 +5,9 @@ import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.MessageLite;
 import java.io.Closeable;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashSet;
@@ -12,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import javax.net.ServerSocketFactory;
 import javax.net.ssl.SSLSocketFactory;
 import okhttp3.mockwebserver.Dispatcher;
 import okhttp3.mockwebserver.MockResponse;
@@ -63,6 +67,7 @@ final class FakeFleet extends Dispatcher implements Closeable {
             .setCreatedAt(System.currentTimeMillis() / 1000.0)
             .build();
     web.setDispatcher(this);
+    web.setServerSocketFactory(new PromptServers());
     if (tls != null) {
       web.useHttps(tls, false);
     }
@@ -167,6 +172,36 @@ final class FakeFleet extends Dispatcher implements Closeable {
     ids.add(tree.getObjectId());
     for (ObjectTree child : tree.getChildrenList()) {
       collect(child, ids);
+    }
+  }
+
+  /** MockWebServer sends an answer in two pieces; without this each waits for the other side. */
+  private static final class PromptServers extends ServerSocketFactory {
+    @Override
+    public ServerSocket createServerSocket() throws IOException {
+      return new ServerSocket() {
+        @Override
+        public Socket accept() throws IOException {
+          Socket socket = super.accept();
+          socket.setTcpNoDelay(true);
+          return socket;
+        }
+      };
+    }
+
+    @Override
+    public ServerSocket createServerSocket(int port) {
+      throw new UnsupportedOperationException();
+    }
+
+    @Override
+    public ServerSocket createServerSocket(int port, int backlog) {
+      throw new UnsupportedOperationException();
+    }
+
+    @Override
+    public ServerSocket createServerSocket(int port, int backlog, InetAddress address) {
+      throw new UnsupportedOperationException();
     }
   }
 }
