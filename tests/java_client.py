@@ -58,6 +58,7 @@ def _build() -> Path:
 def _newest() -> float:
     """When a source of the client was last changed."""
     sources = [_APP / "pom.xml", _APP.parent / "protocol" / "fleet.proto"]
+    sources += (_APP / "tflite" / "native").glob("*.*")
     for module in ("tflite", "core", "desktop"):
         sources += [_APP / module / "pom.xml", *(_APP / module / "src").rglob("*.*")]
     return max(source.stat().st_mtime for source in sources if source.exists())

@@ -6,6 +6,7 @@
  * the sizes of pthread's types and on their static initial values (zeros).
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -22,11 +23,14 @@ size_t __strlen_chk(const char *text, size_t room) {
   return length;
 }
 
-/* System properties tune Android; a desktop has none. */
+/*
+ * System properties. Only one is known here: TensorFlow Lite uses XNNPACK only where this number says that Android is 4.4
+ * or newer. 26 is the oldest that our app runs on.
+ */
 int __system_property_get(const char *name, char *value) {
-  (void)name;
-  if (value) *value = 0;
-  return 0;
+  const char *known = strcmp(name, "ro.build.version.sdk") ? "" : "26";
+  strcpy(value, known);
+  return (int)strlen(known);
 }
 
 void android_set_abort_message(const char *message) { fprintf(stderr, "tensorflow-lite: %s\n", message); }
@@ -44,17 +48,15 @@ int __android_log_vprint(int priority, const char *tag, const char *format, va_l
 #define FILE_BYTES 152
 char __sF[3 * FILE_BYTES];
 
+/* What the library writes to stdout and stderr it also gives to Android's log, which is above. So it goes nowhere. */
+static FILE *nowhere;
+
+static __attribute__((constructor)) void open_nowhere(void) { nowhere = fopen("/dev/null", "we"); }
+
 static FILE *file_of(void *stream) {
   char *place = stream;
   if (place < __sF || place >= __sF + sizeof __sF) return stream;
-  switch ((place - __sF) / FILE_BYTES) {
-    case 0:
-      return stdin;
-    case 1:
-      return stdout;
-    default:
-      return stderr;
-  }
+  return place < __sF + FILE_BYTES ? stdin : nowhere;
 }
 
 int Bprintf(void *stream, const char *format, ...) { /* fprintf */
@@ -105,6 +107,23 @@ long Bysconf(int name) { /* sysconf, by bionic's numbers */
       errno = EINVAL;
       return -1;
   }
+}
+
+/*
+ * dlsym(RTLD_DEFAULT, ...). Bionic looks in the caller's own library, too; glibc does so only if that was loaded for all
+ * to see, and Java loads for itself. TensorFlow Lite looks for its XNNPACK delegate in this way.
+ */
+void *Blsym(void *handle, const char *name) {
+  void *found = dlsym(handle, name);
+  Dl_info caller;
+  if (!found && handle == RTLD_DEFAULT && dladdr(__builtin_return_address(0), &caller)) {
+    void *library = dlopen(caller.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    if (library) {
+      found = dlsym(library, name);
+      dlclose(library);
+    }
+  }
+  return found;
 }
 
 #ifdef __aarch64__

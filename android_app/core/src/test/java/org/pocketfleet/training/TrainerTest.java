@@ -22,7 +22,7 @@ public class TrainerTest {
    * Another order of samples or a wrong update changes the third digit (see {@code
    * tests/java_trainer_test.py} for where the limit comes from).
    */
-  private static final double TOLERANCE = 1e-4;
+  private static final double TOLERANCE = 1e-5;
 
   private static final StepListener QUIET = (done, planned) -> {};
 

@@ -26,13 +26,15 @@ public final class NativeLibrary {
 
   /**
    * Loads the library, unless that was done already. Its files are unpacked into a directory that
-   * only this user can read and are deleted as soon as they are in memory.
+   * only this user can read and are deleted as soon as they are in memory. A library that is in
+   * Java's own search path ({@code java.library.path}) goes first, on any machine.
    *
    * @throws PocketfleetException this is another machine than Linux on x86-64, or the library
    *     cannot be unpacked or loaded here
    */
   public static synchronized void load() throws PocketfleetException {
-    if (loaded) {
+    if (loaded || isInSearchPath()) {
+      loaded = true;
       return;
     }
     LOGGER.setLevel(Level.WARNING);
@@ -76,6 +78,16 @@ public final class NativeLibrary {
   /** Whether the library runs on a system of this name and machine. */
   static boolean isSupported(String system, String machine) {
     return system.equals("Linux") && (machine.equals("amd64") || machine.equals("x86_64"));
+  }
+
+  private static boolean isInSearchPath() {
+    for (String directory :
+        System.getProperty("java.library.path", "").split(File.pathSeparator, -1)) {
+      if (!directory.isEmpty() && new File(directory, FILES[FILES.length - 1]).exists()) {
+        return true;
+      }
+    }
+    return false;
   }
 
   private static void unpack(String name, Path directory) throws IOException {
