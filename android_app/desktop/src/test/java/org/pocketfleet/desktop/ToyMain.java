@@ -37,7 +37,6 @@ public final class ToyMain {
   static {
     CRASHES.put("task-saved", "event=saved what=task");
     CRASHES.put("arrays-pulled", "event=called call=pull-object status=200");
-    CRASHES.put("training", "");
     CRASHES.put("reply-saved", "event=saved what=reply");
     CRASHES.put("confirmed", "event=called call=confirm-message-received status=200");
     CRASHES.put("announced", "event=called call=push-messages status=200");
@@ -65,7 +64,7 @@ public final class ToyMain {
       return;
     }
     Log.start(true);
-    if (options.has("--crash")) {
+    if (options.has("--crash") && !crashesIn("training", options)) {
       crashAt(CRASHES.get(options.text("--crash")));
     }
     double offset = Double.parseDouble(options.text("--clock-offset"));
@@ -90,7 +89,7 @@ public final class ToyMain {
         (task.kind() + " " + task.round() + "\n").getBytes(StandardCharsets.UTF_8),
         StandardOpenOption.CREATE,
         StandardOpenOption.APPEND);
-    if ("training".equals(options.text("--crash"))) {
+    if (crashesIn("training", options)) {
       Runtime.getRuntime().halt(CRASHED);
     }
     if (options.has("--fail")) {
@@ -112,6 +111,10 @@ public final class ToyMain {
     Map<String, Tensor> arrays = new LinkedHashMap<>();
     task.arrays().forEach((name, tensor) -> arrays.put(name, plusOne(tensor)));
     return new Reply(metrics, Collections.emptyMap(), arrays);
+  }
+
+  private static boolean crashesIn(String moment, Options options) {
+    return moment.equals(options.text("--crash"));
   }
 
   private static int forEver(int depth) {
