@@ -7,18 +7,13 @@ import com.google.gson.JsonObject;
 import java.io.File;
 import java.io.FileOutputStream;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.Collections;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
-import org.pocketfleet.client.Reply;
-import org.pocketfleet.client.Task;
 
-public class RoundLogTest {
+public class JsonLinesTest {
   @Rule public final TemporaryFolder folder = new TemporaryFolder();
 
   private static JsonObject number(int i) {
@@ -54,36 +49,5 @@ public class RoundLogTest {
     }
     lines.append(number(3));
     assertEquals("[{\"i\":1}, {\"i\":3}]", lines.last(5).toString());
-  }
-
-  @Test
-  public void roundsAreNoted() throws Exception {
-    JsonLines lines = new JsonLines(new File(folder.getRoot(), "rounds.jsonl"), 1000);
-    RoundLog log = new RoundLog(lines, () -> 5, problem -> {});
-    Map<String, Object> metrics = new LinkedHashMap<>();
-    metrics.put("steps", 4L);
-    metrics.put("train-loss", Double.NaN);
-    metrics.put("energy-j", 1.5);
-    Reply reply = new Reply(metrics, Collections.singletonMap("energy-method", "battery"), null);
-    log.finished(task("query"), reply, null);
-    log.finished(task("train"), reply, null);
-    log.finished(task("train"), null, "no memory");
-    assertEquals(
-        "[{\"time-ms\":5,\"kind\":\"train\",\"round\":2,\"steps\":4,\"train-loss\":\"NaN\",\"energy-j\":1.5,"
-            + "\"energy-method\":\"battery\"}, "
-            + "{\"time-ms\":5,\"kind\":\"train\",\"round\":2,\"problem\":\"no memory\"}]",
-        lines.last(9).toString());
-  }
-
-  @Test
-  public void fullStorageIsToldAndSurvived() {
-    JsonLines lines = new JsonLines(new File(folder.getRoot(), "absent/rounds.jsonl"), 1000);
-    List<String> warnings = new ArrayList<>();
-    new RoundLog(lines, () -> 5, warnings::add).finished(task("train"), null, "x");
-    assertEquals(1, warnings.size());
-  }
-
-  private static Task task(String kind) {
-    return new Task(kind, Collections.emptyMap(), Collections.singletonMap("server-round", 2L));
   }
 }
