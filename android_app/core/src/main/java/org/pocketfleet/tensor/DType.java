@@ -63,4 +63,14 @@ public enum DType {
     throw new IllegalArgumentException(
         String.format(Locale.ROOT, "unknown element type '%s'", name));
   }
+
+  /** Finds a type by its name in safetensors files; null: there is no such type. */
+  public static DType ofSafetensors(String name) {
+    for (DType type : values()) {
+      if (type.safetensorsName.equals(name)) {
+        return type;
+      }
+    }
+    return null;
+  }
 }
