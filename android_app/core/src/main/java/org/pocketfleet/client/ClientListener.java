@@ -11,11 +11,11 @@ public interface ClientListener {
   /** There is nothing to do; the client asks again after {@code waitSeconds}. */
   void waiting(double waitSeconds);
 
-  /** A task has arrived and is being worked on. */
+  /** A task has arrived and is being worked on; it comes without its arrays. */
   void working(Task task);
 
   /**
-   * The task's answer is safe on the disk, and will be sent.
+   * The task's answer is safe on the disk, and will be sent; both come without their arrays.
    *
    * @param reply the answer, or null if the task failed or was declined
    * @param problem why there is no answer, in words for people; null if there is one

@@ -28,5 +28,13 @@ public final class Records {
   /** Keys of a plan. */
   public static final String SERVER_ROUND = "server-round";
 
+  /** What the transport adds to the metrics of a reply. */
+  public static final String DOWNLOAD_S = "download-s";
+
+  public static final String DOWNLOAD_BYTES = "download-bytes";
+  public static final String PREVIOUS_UPLOAD_S = "previous-upload-s";
+  public static final String PREVIOUS_UPLOAD_BYTES = "previous-upload-bytes";
+  public static final String PREVIOUS_UPLOAD_ROUND = "previous-upload-round";
+
   private Records() {}
 }

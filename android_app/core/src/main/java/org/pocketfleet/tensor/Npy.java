@@ -216,6 +216,11 @@ public final class Npy {
     }
   }
 
+  /** How many bytes such an array has; {@code Long.MAX_VALUE} if a long cannot hold it. */
+  public static long bytes(DType type, long[] shape) {
+    return Shapes.bytes(type, shape);
+  }
+
   /**
    * Finds a type by NumPy's name ({@code float32}) or descriptor ({@code <f4}, in either byte
    * order); null: it is not one of numbers.
