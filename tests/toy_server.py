@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 from tests.superlink import Process, SuperLink, until
 
-__all__ = ["Exchange", "handled", "toy_client"]
+__all__ = ["Exchange", "Toy", "handled", "python_toy"]
 
 _SERVER_APP = """
 import json
@@ -111,17 +112,37 @@ class Exchange:
         return self.replies()
 
 
-@contextmanager
-def toy_client(superlink: SuperLink, state: Path, *options: str, python: str = sys.executable) -> Iterator[Process]:
-    """Run the toy client; it leaves when the block ends."""
-    process = Process(
-        [python, "-m", "tests.toy_client", f"--server={superlink.address}", f"--state={state}", *options],
-        state.with_name(f"{state.name}.log"),
-    )
-    try:
-        yield process
-    finally:
-        process.stop()
+@dataclass(frozen=True)
+class Toy:
+    """A client that adds one to every weight (`tests.toy_client`), in one of the languages.
+
+    Attributes
+    ----------
+    command
+        What starts it, before its options.
+    crashed
+        Its exit code when it was told to crash.
+    """
+
+    command: Sequence[str]
+    crashed: int
+
+    @contextmanager
+    def __call__(self, superlink: SuperLink, state: Path, *options: str) -> Iterator[Process]:
+        """Run it; it leaves when the block ends."""
+        process = Process(
+            [*self.command, f"--server={superlink.address}", f"--state={state}", *options],
+            state.with_name(f"{state.name}.log"),
+        )
+        try:
+            yield process
+        finally:
+            process.stop()
+
+
+def python_toy(python: str = sys.executable) -> Toy:
+    """Return the toy of the Python client."""
+    return Toy([python, "-m", "tests.toy_client"], -9)
 
 
 def handled(state: Path) -> Sequence[str]:

@@ -19,7 +19,7 @@ from edge_client.worker import Worker
 from model_export.bundle import Bundle
 from tests.interpreters import find_interpreter
 from tests.superlink import Process, SuperLink, make_tls_files, start_supernode, until
-from tests.toy_server import Exchange, handled, toy_client
+from tests.toy_server import Exchange, Toy, handled, python_toy
 
 if TYPE_CHECKING:
     from conftest import Digits
@@ -142,19 +142,19 @@ def superlink(tmp_path: Path) -> object:
         yield started
 
 
-def test_our_clients_under_stock_fedavg(superlink: SuperLink, tmp_path: Path) -> None:
+def test_our_clients_under_stock_fedavg(toy: Toy, superlink: SuperLink, tmp_path: Path) -> None:
     states = [tmp_path / f"client-{number}" for number in range(3)]
     with ExitStack() as stack:
         for state in states:
-            stack.enter_context(toy_client(superlink, state))
+            stack.enter_context(toy(superlink, state))
         weights, _ = FedAvgRun(superlink, tmp_path, TOY_WEIGHTS, nodes=3, rounds=3).wait()
     assert_exact(weights, 3)
     for state in states:
         assert handled(state) == [f"{kind} {number}" for number in (1, 2, 3) for kind in ("train", "evaluate")]
 
 
-def test_a_mixed_federation(superlink: SuperLink, tmp_path: Path) -> None:
-    with toy_client(superlink, tmp_path / "client"), start_supernode(superlink, tmp_path / "supernode"):
+def test_a_mixed_federation(toy: Toy, superlink: SuperLink, tmp_path: Path) -> None:
+    with toy(superlink, tmp_path / "client"), start_supernode(superlink, tmp_path / "supernode"):
         run = FedAvgRun(superlink, tmp_path, TOY_WEIGHTS, nodes=2, rounds=2, client_app=TOY_CLIENT_APP)
         weights, _ = run.wait()
     assert_exact(weights, 2)
@@ -202,25 +202,25 @@ def fedavg_here(bundle: Path, data: list[Path], *, rounds: int) -> dict[str, np.
     return weights
 
 
-def test_tls_and_enrolled_keys(tmp_path: Path) -> None:
+def test_tls_and_enrolled_keys(toy: Toy, tmp_path: Path) -> None:
     tls = make_tls_files(tmp_path / "tls")
     state = tmp_path / "state"
     with SuperLink(tmp_path / "superlink", tls=tls, enrolled_only=True) as superlink:
-        with toy_client(superlink, state, f"--ca={tls.ca}", "--give-up-after=2") as client:
+        with toy(superlink, state, f"--ca={tls.ca}", "--give-up-after=2") as client:
             assert client.wait() == 1
         assert "event=waiting" in client.output
-        assert "NotEnrolledError" in client.output
+        assert "NotEnrolled" in client.output
         assert f"pocketfleet-client key --state {state}" in client.output
         enrol(superlink, state, tmp_path / "key.pub")
         exchange = Exchange(superlink, tmp_path)
-        with toy_client(superlink, state, f"--ca={tls.ca}"):
+        with toy(superlink, state, f"--ca={tls.ca}"):
             (reply,) = exchange.wait()
         assert "weights" in reply, reply
         # Killed and started again, it takes up its place.
         exchange = Exchange(superlink, tmp_path)
-        with toy_client(superlink, state, f"--ca={tls.ca}", "--crash=announced") as client:
-            assert client.wait() == -9
-        with toy_client(superlink, state, f"--ca={tls.ca}"):
+        with toy(superlink, state, f"--ca={tls.ca}", "--crash=announced") as client:
+            assert client.wait() == toy.crashed
+        with toy(superlink, state, f"--ca={tls.ca}"):
             (reply,) = exchange.wait()
         assert "weights" in reply, reply
 
@@ -240,7 +240,7 @@ def enrol(superlink: SuperLink, state: Path, key_file: Path) -> None:
         ("garbage", "not a PEM file of certificate authorities"),
     ],
 )
-def test_wrong_side_of_tls(tmp_path: Path, ca: str, complaint: str) -> None:
+def test_wrong_side_of_tls(toy: Toy, tmp_path: Path, ca: str, complaint: str) -> None:
     tls = make_tls_files(tmp_path / "tls")
     other: Optional[Path] = None
     if ca == "other":
@@ -250,7 +250,7 @@ def test_wrong_side_of_tls(tmp_path: Path, ca: str, complaint: str) -> None:
         other.write_text("nothing")
     with SuperLink(tmp_path / "superlink", tls=tls) as superlink:
         options = [f"--ca={other}"] if other else []
-        with toy_client(superlink, tmp_path / "state", *options, "--give-up-after=2") as client:
+        with toy(superlink, tmp_path / "state", *options, "--give-up-after=2") as client:
             assert client.wait() == 1
     assert complaint.format(port=superlink.port) in client.output
 
@@ -286,7 +286,7 @@ def test_oldest_and_newest_python(superlink: SuperLink, tmp_path: Path, version:
     python = str(tmp_path / "venv" / "bin" / "python")
     subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages], check=True)
     exchange = Exchange(superlink, tmp_path, rounds=2)
-    with toy_client(superlink, tmp_path / "state", python=python) as client:
+    with python_toy(python)(superlink, tmp_path / "state") as client:
         replies = exchange.wait()
     assert [reply.get("weights", {}).get("dense/bias") for reply in replies] == [[1.0], [2.0]], client.output
     assert "Warning" not in client.output

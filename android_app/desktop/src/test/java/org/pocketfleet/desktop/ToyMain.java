@@ -73,6 +73,7 @@ public final class ToyMain {
     try {
       ClientConfig.Builder config =
           ClientOptions.config(options)
+              .insecure(!options.has("--ca"))
               .localTime(() -> System.currentTimeMillis() / 1000.0 + offset);
       Service.run(config.build(), new ToyMain(options)::handle);
     } catch (PocketfleetException error) {
@@ -93,7 +94,7 @@ public final class ToyMain {
       Runtime.getRuntime().halt(CRASHED);
     }
     if (options.has("--fail")) {
-      throw new IllegalStateException("the dog ate the gradients");
+      throw new RuntimeException("the dog ate the gradients");
     }
     if (options.has("--overflow")) {
       throw new AssertionError(forEver(0));
