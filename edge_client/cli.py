@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from edge_client.errors import EdgeError, SettingsError
 from model_export.errors import BundleError
@@ -19,6 +19,10 @@ examples:
   # at home, over TLS with the certificate that the server made
   pocketfleet-client run --server 192.168.1.10:8000 --ca ca.pem \\
       --bundle cifar.bundle --data shard-3.npz --state ~/.pocketfleet
+
+  # the server sends the bundle; it has to be signed by this key
+  pocketfleet-client run --server 192.168.1.10:8000 --ca ca.pem \\
+      --trust signer.pem --data shard-3.npz --state ~/.pocketfleet
 
   # on one machine, to try things out
   pocketfleet-client run --server 127.0.0.1:8000 --insecure \\
@@ -73,6 +77,7 @@ def _print_key(state_directory: Path, form: str) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from edge_client.bundle_store import BundleStore
     from edge_client.client import ClientConfig, run_client
     from edge_client.memory import return_large_blocks
     from edge_client.worker import Worker
@@ -88,8 +93,19 @@ def _run(options: argparse.Namespace) -> None:
         poll_longest_s=options.poll_longest,
         leave_within_s=options.leave_within,
     )
+    trusted_key = _read(options.trust) if options.trust else None
+    bundle: Union[Path, BundleStore]
+    if options.bundle is not None:
+        bundle = options.bundle
+    elif trusted_key is not None:
+        bundle = BundleStore(options.state / "bundles", trusted_key)
+    else:
+        raise SettingsError(
+            "no bundle: give one with --bundle, or with --trust the public key that must have signed what the server "
+            "sends"
+        )
     worker = Worker(
-        options.bundle,
+        bundle,
         options.data,
         test_data=options.test_data,
         name=options.name,
@@ -97,7 +113,7 @@ def _run(options: argparse.Namespace) -> None:
         profile=options.profile,
         num_threads=options.threads,
         cache_features=not options.no_feature_cache,
-        trusted_key=_read(options.trust) if options.trust else None,
+        trusted_key=trusted_key,
     )
     run_client(config, worker.handle)
 
@@ -143,7 +159,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("-v", "--verbose", action="store_true", help="log details, too")
 
     run.add_argument("--server", required=True, metavar="HOST:PORT", help="address of the SuperLink")
-    run.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="what to train (directory or zip)")
+    run.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="what to train, directory or zip (default: what the server sends)"
+    )
     run.add_argument("--data", type=Path, required=True, metavar="FILE", help="training data: .npz or image folder")
     run.add_argument("--test-data", type=Path, metavar="FILE", help="own test data (default: the training data)")
     trust = run.add_mutually_exclusive_group()

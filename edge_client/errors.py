@@ -6,6 +6,7 @@
     ├── NoRuntimeError (ImportError)        no TensorFlow Lite runtime is installed
     ├── DataError (ValueError)              the client's data cannot be used
     ├── WeightsError (ValueError)           weights that do not fit the model; nothing was changed
+    ├── DivergedError (ArithmeticError)     the loss is no number any more
     ├── SettingsError (ValueError)          an option, address or file the user gave is wrong
     ├── StateError (OSError)                the state directory cannot be used
     │   └── StateInUseError                 another client holds it
@@ -25,6 +26,7 @@ from typing import Optional
 
 __all__ = [
     "DataError",
+    "DivergedError",
     "EdgeError",
     "MessageError",
     "NoRuntimeError",
@@ -54,6 +56,10 @@ class DataError(EdgeError, ValueError):
 
 class WeightsError(EdgeError, ValueError):
     """Weights that do not fit the model; nothing was changed."""
+
+
+class DivergedError(EdgeError, ArithmeticError):
+    """Training went astray: the loss is not a finite number any more."""
 
 
 class SettingsError(EdgeError, ValueError):

@@ -6,6 +6,7 @@ it must send its model parameters to the server, irrespective of whether it has 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 import numpy as np
 
-from edge_client.errors import DataError
+from edge_client.errors import DataError, DivergedError
 
 if TYPE_CHECKING:
     from edge_client.data import Dataset
@@ -110,6 +111,8 @@ def fit(
     ------
     DataError
         There are no samples.
+    DivergedError
+        The loss is infinite or NaN; the weights are of no use.
     ValueError
         ``epochs``, ``learning_rate`` or ``cut`` make no sense.
     """
@@ -134,6 +137,11 @@ def fit(
             loss = trainer.train_features(features[rows], y, learning_rate, mu=mu, seed=step_seed)
         else:
             loss = trainer.train_step(dataset.batch(rows, spec), y, learning_rate, cut, mu=mu, seed=step_seed)
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss is {loss} at step {steps + 1} of {planned}, with learning rate {learning_rate:g}; "
+                "a lower one may help"
+            )
         steps += 1
         processed += len(rows)
         total_loss += loss * len(rows)

@@ -14,7 +14,9 @@ import numpy as np
 from model_export.tensors import pack, unpack
 
 __all__ = [
+    "ACCEPTS_BUNDLE",
     "ARRAYS",
+    "BUNDLE",
     "CONFIG",
     "DEVICE",
     "DOWNLOAD_BYTES",
@@ -49,6 +51,11 @@ INFO = "info"
 
 PACKED = "safetensors"
 """Key of the one array of a packed record."""
+
+BUNDLE = "bundle"
+"""Among a client's facts: the hash of the bundle it holds, or empty. In a query: the zip of a bundle, and its hash."""
+ACCEPTS_BUNDLE = "accepts-bundle"
+"""Among a client's facts: whether it takes a bundle from the server."""
 
 SERVER_ROUND = "server-round"
 """Key of the round's number in `CONFIG`."""

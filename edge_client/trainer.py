@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Callable, Optional, Union
 
@@ -73,11 +74,11 @@ class Trainer:
         """
         if not cut:
             return "train_head" if self.has_features else "train"
-        name = f"train_from_{cut}"
-        if name not in self.manifest.signatures:
+        if cut not in self.manifest.cuts:
             known = ", ".join(self.manifest.cuts) or "none"
             raise ValueError(f"bundle {self.manifest.name!r} has no cut {cut!r}; it has: {known}")
-        return name
+        # Other characters cannot stand in a signature's name (docs/bundle.md).
+        return "train_from_" + re.sub(r"[^A-Za-z0-9_]", "_", cut)
 
     def trained(self, cut: Optional[str] = None) -> tuple[str, ...]:
         """Return the paths of the variables that training from ``cut`` on changes."""

@@ -12,13 +12,17 @@ import sys
 import time
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional, Union
 
-from edge_client.data import load_dataset
+from edge_client.bundle_store import BundleStore
+from edge_client.data import Dataset, load_dataset
 from edge_client.meters import Energy, EnergyMeter, find_meter
-from edge_client.records import EVALUATE, QUERY, TRAIN, Reply, Scalar, Task
+from edge_client.records import ACCEPTS_BUNDLE, BUNDLE, EVALUATE, QUERY, TRAIN, Reply, Scalar, Task
+from edge_client.runtime import available_runtime
 from edge_client.trainer import Trainer
+from model_export.bundle import Bundle
 
 __all__ = ["TaskError", "Worker"]
 
@@ -30,13 +34,22 @@ class TaskError(ValueError):
     """A task that makes no sense to this client."""
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A bundle's model and the data that fits it."""
+
+    trainer: Trainer
+    dataset: Dataset
+    test_dataset: Dataset
+
+
 class Worker:
     """One client's model and data.
 
     Parameters
     ----------
     bundle
-        Path of the bundle.
+        Path of the bundle; or a store for bundles that the server sends, which may be empty at first.
     data
         Path of the client's training data; see `edge_client.data.load_dataset`.
     test_data
@@ -52,7 +65,7 @@ class Worker:
     cache_features
         Keep the features of a frozen base in memory; see `edge_client.fit.fit`.
     trusted_key
-        PEM of the public key that must have signed the bundle.
+        PEM of the public key that must have signed the bundle; a store has its own.
     on_step
         Called with steps done and planned.
 
@@ -64,7 +77,7 @@ class Worker:
 
     def __init__(
         self,
-        bundle: _PathLike,
+        bundle: Union[_PathLike, BundleStore],
         data: _PathLike,
         *,
         test_data: Optional[_PathLike] = None,
@@ -76,16 +89,29 @@ class Worker:
         trusted_key: Optional[bytes] = None,
         on_step: Optional[Callable[[int, int], None]] = None,
     ) -> None:
-        self.trainer = Trainer(bundle, num_threads=num_threads, trusted_key=trusted_key)
-        manifest = self.trainer.manifest
-        self.dataset = load_dataset(data, manifest.input, manifest.classes)
-        self.test_dataset = load_dataset(test_data, manifest.input, manifest.classes) if test_data else self.dataset
         self.name = name or f"{platform.node()}-{Path(data).stem}"
         self.processor = processor
         self.profile = profile
+        self._data = Path(data)
+        self._test_data = Path(test_data) if test_data else None
+        self._num_threads = num_threads
         self._meter: EnergyMeter = find_meter(profile)
         self._cache_features = cache_features
         self._on_step = on_step
+        self._store = bundle if isinstance(bundle, BundleStore) else None
+        first = bundle.current() if isinstance(bundle, BundleStore) else Bundle.load(bundle, trusted_key=trusted_key)
+        self._job = self._open(first) if first is not None else None
+
+    @property
+    def trainer(self) -> Trainer:
+        """The model.
+
+        Raises
+        ------
+        TaskError
+            No bundle has arrived yet.
+        """
+        return self._loaded().trainer
 
     def handle(self, task: Task) -> Reply:
         """Do what the server asks.
@@ -94,11 +120,13 @@ class Worker:
         ------
         TaskError
             The kind of task is unknown, or its plan has a value that makes no sense.
-        edge_client.errors.EdgeError
-            The weights or the data do not fit.
+        edge_client.errors.EdgeError, model_export.errors.BundleError
+            The weights, the data or a bundle that came with the task do not fit.
         """
         if task.kind == QUERY:
-            return Reply(metrics={"num-examples": len(self.dataset)}, info=self.facts())
+            if BUNDLE in task.arrays:
+                self._install(task)
+            return Reply(metrics={"num-examples": self._examples()}, info=self.facts())
         if task.kind == TRAIN:
             return self._train(task)
         if task.kind == EVALUATE:
@@ -107,25 +135,51 @@ class Worker:
 
     def facts(self) -> dict[str, Scalar]:
         """Return what the server may know of this device."""
-        manifest, trainer = self.trainer.manifest, self.trainer
+        job = self._job
         return {
             "name": self.name,
             "processor": self.processor,
             "profile": self.profile,
-            "num-examples": len(self.dataset),
-            "classes-held": len(set(self.dataset.y.tolist())),
-            "bundle": trainer.bundle.sha256,
-            "model": manifest.name,
-            "runtime": trainer.runtime,
-            "threads": trainer.num_threads or 0,
+            "num-examples": self._examples(),
+            "classes-held": len(set(job.dataset.y.tolist())) if job else 0,
+            BUNDLE: job.trainer.bundle.sha256 if job else "",
+            ACCEPTS_BUNDLE: self._store is not None,
+            "model": job.trainer.manifest.name if job else "",
+            "runtime": available_runtime(),
+            "threads": self._num_threads or 0,
             "system": platform.platform(),
             "machine": platform.machine(),
             "cores": os.cpu_count() or 0,
             "python": platform.python_version(),
         }
 
+    def _open(self, bundle: Bundle) -> _Job:
+        trainer = Trainer(bundle, num_threads=self._num_threads)
+        manifest = trainer.manifest
+        dataset = load_dataset(self._data, manifest.input, manifest.classes)
+        test = load_dataset(self._test_data, manifest.input, manifest.classes) if self._test_data else dataset
+        return _Job(trainer, dataset, test)
+
+    def _install(self, task: Task) -> None:
+        """Change over to a bundle that came with a query; the old one stays in use if it cannot be used."""
+        if self._store is None:
+            raise TaskError("this client was started with a bundle of its own (--bundle) and takes no other")
+        bundle = self._store.add(task.arrays[BUNDLE].tobytes(), _text(task.config, BUNDLE, ""))
+        job = self._open(bundle)
+        self._store.use(bundle)
+        self._job = job
+
+    def _loaded(self) -> _Job:
+        if self._job is None:
+            raise TaskError("this client has no bundle yet; the server has to send it one first")
+        return self._job
+
+    def _examples(self) -> int:
+        return len(self._job.dataset) if self._job else 0
+
     def _train(self, task: Task) -> Reply:
-        plan, trainer = task.config, self.trainer
+        job = self._loaded()
+        plan, trainer, dataset = task.config, job.trainer, job.dataset
         cut = _text(plan, "cut", "")
         epochs = _whole(plan, "epochs", 1)
         learning_rate = _number(plan, "learning-rate", _DEFAULT_LEARNING_RATE)
@@ -140,7 +194,7 @@ class Worker:
         set_s = time.monotonic() - start
         with self._meter:
             result = trainer.fit(
-                self.dataset,
+                dataset,
                 epochs,
                 learning_rate=learning_rate,
                 cut=cut,
@@ -155,7 +209,7 @@ class Worker:
         if which == "trained":
             weights = {path: weights[path] for path in trainer.trained(cut)}
         metrics: dict[str, Union[int, float]] = {
-            "num-examples": len(self.dataset),
+            "num-examples": len(dataset),
             "examples-processed": result.examples_processed,
             "steps": result.steps,
             "planned-steps": result.planned_steps,
@@ -171,13 +225,14 @@ class Worker:
         return Reply(metrics=metrics, arrays=weights, info=self._info(energy))
 
     def _evaluate(self, task: Task) -> Reply:
-        self.trainer.set_weights(task.arrays)
+        job = self._loaded()
+        job.trainer.set_weights(task.arrays)
         start = time.monotonic()
         with self._meter:
-            loss, accuracy = self.trainer.evaluate(self.test_dataset.x, self.test_dataset.y)
+            loss, accuracy = job.trainer.evaluate(job.test_dataset.x, job.test_dataset.y)
         energy = self._meter.energy
         metrics: dict[str, Union[int, float]] = {
-            "num-examples": len(self.test_dataset),
+            "num-examples": len(job.test_dataset),
             "eval-loss": loss,
             "eval-accuracy": accuracy,
             "evaluate-s": time.monotonic() - start,
@@ -190,7 +245,7 @@ class Worker:
             "name": self.name,
             "energy-method": energy.method if energy else "none",
             "energy-source": energy.source if energy else "the energy source failed during this interval",
-            "runtime": self.trainer.runtime,
+            "runtime": available_runtime(),
         }
 
 

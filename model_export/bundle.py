@@ -7,6 +7,7 @@ what is loaded, whatever happens to the files in between.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -21,6 +22,7 @@ import numpy as np
 
 from model_export import signing, tensors
 from model_export.errors import BundleAltered, BundleError, BundleFormatError
+from model_export.files import write_atomically
 from model_export.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest
 
 __all__ = ["INITIAL", "MANIFEST", "MODEL", "SIGNATURE", "Bundle", "check_target", "write_bundle"]
@@ -178,20 +180,32 @@ class Bundle:
         else:
             self.signer()
 
+    def zipped(self) -> bytes:
+        """Return the bundle as one zip, the same bytes each time.
+
+        Raises
+        ------
+        BundleAltered
+            A file does not fit the manifest any more.
+        """
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in sorted({MANIFEST, *self.manifest.files, *_members(self.path) & {SIGNATURE}}):
+                info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+                info.compress_type = zipfile.ZIP_DEFLATED
+                if name == MANIFEST:
+                    data = self.manifest_bytes
+                elif name == SIGNATURE:
+                    data = _read_member(self.path, name, signing.MAX_SIGNATURE_BYTES)
+                else:
+                    data = self.read(name)
+                archive.writestr(info, data)
+        return out.getvalue()
+
     def to_zip(self, path: _PathLike) -> Path:
         """Write the bundle as one zip file, the same bytes each time; return its path."""
         target = Path(path)
-        temporary = target.with_name(f".{target.name}.part")
-        try:
-            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-                for name in sorted(_members(self.path)):
-                    info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-                    info.compress_type = zipfile.ZIP_DEFLATED
-                    limit = max([MAX_MANIFEST_BYTES, *(entry.bytes for entry in self.manifest.files.values())])
-                    archive.writestr(info, _read_member(self.path, name, limit))
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(target, self.zipped())
         return target
 
 

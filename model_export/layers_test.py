@@ -31,6 +31,37 @@ def convolutions() -> Any:
     return keras.Model(inputs, L.Dense(4)(L.Flatten()(x)))
 
 
+def dilated_and_grouped_convolutions() -> Any:
+    inputs = x = keras.Input(INPUT)
+    x = L.Conv2D(6, 3, padding="same", dilation_rate=2, activation="tanh")(x)
+    x = L.Conv2D(8, (2, 3), groups=2, dilation_rate=(1, 2), activation="sigmoid")(x)
+    x = L.DepthwiseConv2D((3, 2), padding="same", dilation_rate=(2, 3), activation="tanh")(x)
+    x = L.DepthwiseConv2D(2, dilation_rate=2, depth_multiplier=2, activation="tanh")(x)
+    x = L.Conv2D(8, 3, strides=2, padding="same", groups=4)(x)
+    return keras.Model(inputs, L.Dense(4)(L.Flatten()(x)))
+
+
+def sequences() -> Any:
+    inputs = x = keras.Input((23, 3))
+    x = L.Conv1D(6, 5, padding="causal", dilation_rate=2, activation="tanh")(x)
+    x = L.Conv1D(8, 3, strides=2, padding="same", groups=2, activation="sigmoid")(L.ZeroPadding1D((1, 2))(x))
+    x = L.Concatenate()([L.MaxPooling1D(3, strides=2, padding="same")(x), L.AveragePooling1D(2, padding="same")(x)])
+    x = L.Conv1D(5, 2, use_bias=False, activation="tanh")(x)
+    x = L.Concatenate()([L.GlobalAveragePooling1D()(x), L.Flatten()(L.GlobalMaxPooling1D(keepdims=True)(x))])
+    return keras.Model(inputs, L.Dense(4)(x))
+
+
+def layer_norms() -> Any:
+    inputs = x = keras.Input(INPUT)
+    x = L.LayerNormalization()(L.Conv2D(8, 3, activation="tanh")(x))
+    x = L.Reshape((*x.shape[1:3], 2, 4))(x)
+    x = L.Permute((1, 2, 4, 3))(x)  # a channel shuffle
+    x = L.Reshape((*x.shape[1:3], 8))(x)
+    x = L.LayerNormalization(scale=False, epsilon=1e-2)(L.Conv2D(6, 3, strides=2, groups=2)(x))
+    x = L.LayerNormalization(center=False)(L.Dense(8, activation="tanh")(L.Flatten()(x)))
+    return keras.Model(inputs, L.Dense(4)(x))
+
+
 def depthwise_convolutions() -> Any:
     inputs = x = keras.Input(INPUT)
     x = L.Conv2D(4, 1, activation="tanh")(x)
@@ -90,17 +121,30 @@ def activations() -> Any:
     return keras.Model(inputs, L.Dense(4, activation="softmax")(x))
 
 
+def smooth_activations() -> Any:
+    inputs = x = keras.Input((12,))
+    for activation in ("silu", "hard_sigmoid", "hard_silu", "elu", "leaky_relu"):
+        x = L.Dense(16, activation=activation)(x)
+    x = L.LeakyReLU(negative_slope=0.3)(L.Dense(16)(x))
+    x = L.ELU()(L.Dense(16)(x))
+    return keras.Model(inputs, L.Dense(4)(x))
+
+
 def ends_in_softmax_layer() -> Any:
     return keras.Sequential([keras.Input((12,)), L.Dropout(0.0), L.Dense(4), L.Softmax()])
 
 
 MODELS = [
     convolutions,
+    dilated_and_grouped_convolutions,
+    sequences,
+    layer_norms,
     depthwise_convolutions,
     batch_norms,
     poolings,
     merges,
     activations,
+    smooth_activations,
     ends_in_softmax_layer,
 ]
 

@@ -33,7 +33,7 @@ def test_every_command_explains_itself_with_an_example(command: str, capsys: pyt
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["fly"], ["train", "--rounds"], ["split", "x.npz"], ["export", "x", "-o", "y", "--input", "32"]]
+    "arguments", [[], ["fly"], ["train", "--rounds"], ["split", "x.npz"], ["export", "x", "-o", "y", "--input", "32x"]]
 )
 def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -1,9 +1,11 @@
-"""The demo: a small CNN, real digits, three clients of different speed. Makes the files; `train` does the rest."""
+"""The demo: a small CNN, real digits, clients of different speed. Makes the files; `train` does the rest."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 
@@ -11,10 +13,12 @@ from model_export.files import write_atomically
 from model_export.signing import load_or_create_key, publish
 from python_server.partition import iid
 
-__all__ = ["CLIENTS", "prepare_demo"]
+__all__ = ["CLIENTS", "JAVA_CLIENT", "prepare_demo"]
 
 CLIENTS = ("workstation", "laptop", "board")
-"""Names of the clients, and of their classes of processor, the fastest first."""
+"""Names of the Python clients, and of their classes of processor, the fastest first."""
+JAVA_CLIENT = "phone"
+"""Name of the Java client, which runs what phones run."""
 
 _SEED = 1
 _TEST_SHARE = 0.2
@@ -49,7 +53,13 @@ round_deadline_s = 60
 {clients}"""
 
 
-def prepare_demo(folder: Path, *, rounds: int = 5, progress: Callable[[str], None] = lambda stage: None) -> Path:
+def prepare_demo(
+    folder: Path,
+    *,
+    rounds: int = 5,
+    java_client: Optional[Path] = None,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Path:
     """Write data, bundle and experiment file of the demo.
 
     The digits are those of scikit-learn: 1,797 grey images of 8 by 8 pixels, a fifth of them held out.
@@ -60,6 +70,8 @@ def prepare_demo(folder: Path, *, rounds: int = 5, progress: Callable[[str], Non
         Where to; made if it is not there. What an earlier demo left in it is replaced.
     rounds
         Rounds of the experiment.
+    java_client
+        The Java client's jar; with it, a Java client takes part, too.
     progress
         Hears what is being done.
 
@@ -87,7 +99,8 @@ def prepare_demo(folder: Path, *, rounds: int = 5, progress: Callable[[str], Non
     held_out = int(_TEST_SHARE * len(x))
     test, train = order[:held_out], order[held_out:]
     np.savez(folder / "test.npz", x=x[test], y=y[test])
-    for name, rows in zip(CLIENTS, iid(len(train), len(CLIENTS), seed=_SEED)):
+    names = (*CLIENTS, JAVA_CLIENT) if java_client else CLIENTS
+    for name, rows in zip(names, iid(len(train), len(names), seed=_SEED)):
         np.savez(folder / f"{name}.npz", x=x[train[rows]], y=y[train[rows]])
     progress("exporting a CNN as a trainable TensorFlow Lite model")
     _seed_keras()
@@ -111,18 +124,23 @@ def prepare_demo(folder: Path, *, rounds: int = 5, progress: Callable[[str], Non
         rounds=rounds,
         seed=_SEED,
         trusted=publish(private_key).name,
-        count=len(CLIENTS),
-        clients=_client_tables(),
+        count=len(names),
+        clients=_client_tables(names, java_client),
     )
     write_atomically(file, text.encode())
     return file
 
 
-def _client_tables() -> str:
-    return "\n".join(
-        f'[[clients]]\nname = "{name}"\nprocessor = "{name}"\ndata = "{name}.npz"\nthreads = 1\nnice = {9 * rank}\n'
-        for rank, name in enumerate(CLIENTS)
-    )
+def _client_tables(names: tuple[str, ...], java_client: Optional[Path]) -> str:
+    tables = []
+    for rank, name in enumerate(names):
+        table = (
+            f'[[clients]]\nname = "{name}"\nprocessor = "{name}"\ndata = "{name}.npz"\nthreads = 1\nnice = {6 * rank}\n'
+        )
+        if name == JAVA_CLIENT:
+            table += f"command = {json.dumps(['java', '-jar', str(java_client)])}\n"
+        tables.append(table)
+    return "\n".join(tables)
 
 
 def _seed_keras() -> None:

@@ -45,7 +45,7 @@ class ModelSettings:
     Attributes
     ----------
     bundle
-        The bundle, a directory or a zip; every client has its own copy.
+        The bundle, a directory or a zip; sent to devices that have no copy.
     trusted_key
         PEM file of the public key that must have signed the bundle.
     """
@@ -138,6 +138,8 @@ class ClientSettings:
         Directory of a control group that the process joins: a slower device by a quota of CPU time, say.
     extra
         Further arguments for ``pocketfleet-client run``.
+    command
+        Another client program with the same arguments, such as ``["java", "-jar", "pocketfleet-client.jar"]``.
     """
 
     name: str = setting(read=_name)
@@ -149,6 +151,7 @@ class ClientSettings:
     nice: int = setting(0, least=0, most=19)
     cgroup: Optional[Path] = setting(None)
     extra: tuple[str, ...] = setting(())
+    command: tuple[str, ...] = setting(())
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from edge_client.records import QUERY
+import numpy as np
+
+from edge_client.records import ACCEPTS_BUNDLE, BUNDLE, QUERY
 from python_server.answers import Figures
 from python_server.errors import NoClientsError
-from python_server.exchange import Answer, Assignment, Exchange, Node
+from python_server.exchange import Answer, Assignment, Exchange, Node, Payload
 from python_server.identity import device_id
 from python_server.run_rows import DeviceRow
 from python_server.strategies.base import Device
@@ -31,8 +33,12 @@ class Fleet:
         Names of enrolled devices by public key; others go by the name that they give themselves.
     bundle
         Hash of the bundle that devices have to hold; empty: any.
+    packed_bundle
+        Returns the bundle's zip, for devices that hold another one and take ours.
     query_deadline_s
         How long a device has to answer what it is.
+    bundle_deadline_s
+        How long a device has to fetch the bundle.
     note
         Called with a line for each device that cannot take part.
     """
@@ -43,13 +49,17 @@ class Fleet:
         *,
         names: Mapping[bytes, str],
         bundle: str,
+        packed_bundle: Callable[[], bytes],
         query_deadline_s: float,
+        bundle_deadline_s: float,
         note: Callable[[str, str], None],
     ) -> None:
         self._exchange = exchange
         self._names = names
         self._bundle = bundle
+        self._packed_bundle = packed_bundle
         self._query_deadline_s = query_deadline_s
+        self._bundle_deadline_s = bundle_deadline_s
         self._note = note
         self._known: dict[int, Device] = {}
         self._unfit: set[int] = set()
@@ -95,22 +105,47 @@ class Fleet:
             return
         keys = {node.node_id: node.public_key for node in nodes}
         assignments = [Assignment(node.node_id, QUERY) for node in nodes]
+        without = []
         for answer in self._exchange.run(assignments, deadline_s=self._query_deadline_s, label="query"):
-            if not answer.problem:
+            key = keys[answer.node_id]
+            if answer.problem:
+                self._refuse(key, answer)
+            elif self._holds_ours(answer):
+                self._admit(key, answer)
+            elif answer.info.get(ACCEPTS_BUNDLE) is True:
+                without.append(answer.node_id)
+            else:
+                self._refuse(key, replace(answer, problem="it holds another bundle than the experiment's"))
+        if without:
+            self._send_bundle(without, keys)
+
+    def _send_bundle(self, nodes: list[int], keys: Mapping[int, bytes]) -> None:
+        """Give devices the experiment's bundle, and admit those that then hold it."""
+        payload = Payload({BUNDLE: np.frombuffer(self._packed_bundle(), np.uint8)})
+        assignments = [Assignment(node_id, QUERY, {BUNDLE: self._bundle}, payload) for node_id in nodes]
+        for answer in self._exchange.run(assignments, deadline_s=self._bundle_deadline_s, label="bundle"):
+            if not answer.problem and not self._holds_ours(answer):
+                answer = replace(answer, problem="it did not change over to the experiment's bundle")
+            if answer.problem:
+                self._refuse(keys[answer.node_id], answer)
+            else:
                 self._admit(keys[answer.node_id], answer)
-            elif not answer.late:
-                name = self._names.get(keys[answer.node_id]) or device_id(keys[answer.node_id])
-                self._note(device_id(keys[answer.node_id]), f"{name} cannot take part: {answer.problem}")
-                self._unfit.add(answer.node_id)
+
+    def _holds_ours(self, answer: Answer) -> bool:
+        """Tell whether the device can take part; those that say nothing of a bundle, as stock clients, may."""
+        return not self._bundle or answer.info.get(BUNDLE, self._bundle) == self._bundle
+
+    def _refuse(self, key: bytes, answer: Answer) -> None:
+        """Leave a device out for good that said no; who said nothing in time is asked again."""
+        if answer.late:
+            return
+        name = self._names.get(key) or str(answer.info.get("name") or device_id(key))
+        self._note(device_id(key), f"{name} cannot take part: {answer.problem}")
+        self._unfit.add(answer.node_id)
 
     def _admit(self, key: bytes, answer: Answer) -> None:
         device, facts = device_id(key), answer.info
         name = self._names.get(key) or str(facts.get("name") or device)
-        held = facts.get("bundle")
-        if self._bundle and held and held != self._bundle:
-            self._note(device, f"{name} cannot take part: it holds another bundle than the experiment's")
-            self._unfit.add(answer.node_id)
-            return
         examples = Figures(answer.metrics).whole("num-examples") or 0
         processor = str(facts.get("processor") or "")
         self._known[answer.node_id] = Device(device, name, processor, examples, facts)

@@ -21,8 +21,8 @@ _STOP_S = 5.0
 _CLIENT = (sys.executable, "-P", "-m", "edge_client.cli")
 
 
-def client_public_key(state: Path) -> bytes:
-    """Return the public key of the client with this state directory; the key is made when there is none.
+def client_public_key(client: ClientSettings, state: Path) -> bytes:
+    """Return the public key of a client with this state directory; the key is made when there is none.
 
     Raises
     ------
@@ -30,11 +30,13 @@ def client_public_key(state: Path) -> bytes:
         The client could not tell it.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    done = subprocess.run(
-        [*_CLIENT, "key", "--state", str(state)], capture_output=True, env=_environment(), check=False
-    )
+    command = [*(client.command or _CLIENT), "key", "--state", str(state)]
+    try:
+        done = subprocess.run(command, capture_output=True, env=_environment(), check=False)
+    except OSError as error:
+        raise FleetError(f"client {client.name!r}: cannot run {command[0]}: {error.strerror}") from error
     if done.returncode:
-        raise FleetError(f"cannot make a key for a client in {state}: {_last_line(done.stderr)}")
+        raise FleetError(f"client {client.name!r}: cannot make its key: {_last_line(done.stderr)}")
     return done.stdout
 
 
@@ -106,7 +108,16 @@ def run_clients(
 def _command(
     client: ClientSettings, server: str, bundle: Path, state: Path, ca: Optional[Path], trusted_key: Optional[Path]
 ) -> list[str]:
-    command = [*_CLIENT, "run", "--server", server, "--bundle", str(bundle), "--data", str(client.data)]
+    command = [
+        *(client.command or _CLIENT),
+        "run",
+        "--server",
+        server,
+        "--bundle",
+        str(bundle),
+        "--data",
+        str(client.data),
+    ]
     command += ["--state", str(state), "--name", client.name, "--processor", client.processor]
     command += ["--threads", str(client.threads), "--leave-within", "2"]
     command += ["--ca", str(ca)] if ca else ["--insecure"]

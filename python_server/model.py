@@ -26,6 +26,9 @@ class GlobalModel(Protocol):
     def initial(self) -> dict[str, np.ndarray]:
         """Return the weights before training, by variable path."""
 
+    def packed_bundle(self) -> bytes:
+        """Return the bundle's zip, for devices that have none."""
+
     def trained(self, cut: str) -> tuple[str, ...]:
         """Return the variables that training from ``cut`` on changes."""
 
@@ -60,6 +63,16 @@ class BundleModel:
     def initial(self) -> dict[str, np.ndarray]:
         """Return the weights before training, by variable path."""
         return self._trainer.bundle.initial()
+
+    def packed_bundle(self) -> bytes:
+        """Return the bundle's zip.
+
+        Raises
+        ------
+        model_export.errors.BundleError
+            A file was altered since it was loaded.
+        """
+        return self._trainer.bundle.zipped()
 
     def trained(self, cut: str) -> tuple[str, ...]:
         """Return the variables that training from ``cut`` on changes.

@@ -89,7 +89,9 @@ class RoundLoop:
             exchange,
             names=names,
             bundle=model.sha256,
+            packed_bundle=model.packed_bundle,
             query_deadline_s=experiment.server.query_deadline_s,
+            bundle_deadline_s=experiment.server.round_deadline_s,
             note=lambda device, text: self._note("refused", text, device=device),
         )
         self._started = False

@@ -161,8 +161,8 @@ def _train(experiment: Experiment, store: RunStore, model: GlobalModel, progress
     with _recording_the_end(store), contextlib.ExitStack() as stack:
         settings, names = _identity(experiment)
         states = {client.name: _client_state(experiment, client.name) for client in experiment.clients}
-        for name, state in states.items():
-            names[normalized_public_key(client_public_key(state))] = name
+        for client in experiment.clients:
+            names[normalized_public_key(client_public_key(client, states[client.name]))] = client.name
         superlink = stack.enter_context(SuperLink(settings, store.path / LOGS / "superlink.log"))
         if settings.enrolled_only:
             register_devices(superlink, names)

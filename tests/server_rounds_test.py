@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 import pytest
 
+from edge_client.bundle_store import BundleStore
 from edge_client.records import EVALUATE, Reply, Task
+from edge_client.worker import Worker
+from model_export import signing
+from model_export.bundle import Bundle, write_bundle
 from python_server.errors import FleetError, NoClientsError
 from python_server.exchange import Exchange
 from python_server.experiment import Experiment, parse_experiment
 from python_server.flower_run import open_run, register_devices
 from python_server.identity import Identity, host_names
-from python_server.model import Evaluation
+from python_server.model import BundleModel, Evaluation, GlobalModel
 from python_server.progress import Progress
 from python_server.round_loop import RoundLoop
 from python_server.run_reader import RunReader
@@ -25,6 +30,9 @@ from python_server.run_rows import RoundRow
 from python_server.store import RunStore
 from python_server.superlink import SuperLink, SuperLinkSettings
 from tests.server_fleet import DyingSession, client, named, public_key
+
+if TYPE_CHECKING:
+    from conftest import Digits
 
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # within flwr
 
@@ -43,6 +51,9 @@ class FakeModel:
     def trained(self, cut: str) -> tuple[str, ...]:
         return ("a/kernel", "b/bias")
 
+    def packed_bundle(self) -> bytes:
+        raise AssertionError("every device may hold any bundle")
+
     def evaluate(self, weights: Any) -> Evaluation:
         return float(weights["a/kernel"].mean()), 0.5, 7
 
@@ -58,6 +69,9 @@ class Setting:
         self.keys: dict[bytes, str] = {}
 
     def add(self, name: str, behaviour: Any, *, uploads: bool = True, **facts: Any) -> None:
+        self.connect(name, named(name, behaviour, facts), uploads=uploads)
+
+    def connect(self, name: str, handler: Any, *, uploads: bool = True) -> None:
         state = self.folder / name
         key = public_key(state)
         self.keys[key] = name
@@ -65,14 +79,14 @@ class Setting:
         certificates = self.superlink.settings.certificates
         assert certificates is not None
         server = f"localhost:{self.superlink.port}"
-        handler = named(name, behaviour, facts)
         self.stack.enter_context(client(server, state, handler, ca_file=certificates.ca, uploads=uploads))
 
-    def run(self, rounds: int, **server: Any) -> tuple[RoundRow, RunReader]:
-        experiment = an_experiment(rounds, start_clients=max(1, len(self.keys)), **server)
+    def run(self, rounds: int, model: Optional[GlobalModel] = None, **server: Any) -> tuple[RoundRow, RunReader]:
+        experiment = an_experiment(rounds, **{"start_clients": max(1, len(self.keys)), **server})
         store = RunStore.create(self.folder / "run", experiment.source, {})
         try:
-            loop = RoundLoop(experiment, store, FakeModel(), self.exchange, names=self.keys, progress=Progress())
+            model = model or FakeModel()
+            loop = RoundLoop(experiment, store, model, self.exchange, names=self.keys, progress=Progress())
             self.exchange._on_late = loop.note_late
             last = loop.run()
             store.finish("finished", uploads=loop.collect_last_uploads())
@@ -283,3 +297,37 @@ def test_a_device_with_another_bundle_is_refused(setting: Setting) -> None:
         FakeModel.sha256 = ""
     assert last.asked == 1
     assert [row.name for row in run.device_rounds()] == ["right"]
+
+
+def test_devices_without_the_bundle_get_it_and_others_stay_out(
+    setting: Setting, digits_bundle: Path, digits: Digits, tmp_path: Path
+) -> None:
+    private = signing.load_or_create_key(tmp_path / "key.pem")
+    trusted = signing.public_key(private)
+    unsigned = Bundle.load(digits_bundle)
+    files = {name: unsigned.read(name) for name in unsigned.manifest.files}
+    bundle = write_bundle(tmp_path / "signed", unsigned.manifest, files, signing_key=private)
+    older = write_bundle(tmp_path / "older", replace(bundle.manifest, name="older"), files, signing_key=private)
+    data = digits.save(tmp_path / "data.npz", slice(0, 64))
+    empty = BundleStore(tmp_path / "empty", trusted)
+    outdated = BundleStore(tmp_path / "outdated", trusted)
+    outdated.use(outdated.add(older.zipped(), older.sha256))
+    suspicious = BundleStore(
+        tmp_path / "suspicious", signing.public_key(signing.load_or_create_key(tmp_path / "other.pem"))
+    )
+    for name, source in (("empty", empty), ("outdated", outdated), ("suspicious", suspicious), ("fixed", older.path)):
+        setting.connect(name, Worker(source, data, name=name, num_threads=1).handle)
+
+    last, reader = setting.run(2, BundleModel(bundle.path), start_clients=2)
+
+    assert (last.asked, last.used) == (2, 2)
+    assert {device.name for device in reader.devices()} == {"empty", "outdated"}
+    for store in (empty, outdated):
+        held = store.current()
+        assert held is not None
+        assert held.sha256 == bundle.sha256
+    refused = sorted(event.text for event in reader.events() if event.kind == "refused")
+    assert "fixed cannot take part: it holds another bundle than the experiment's" in refused[0]
+    assert "suspicious cannot take part" in refused[1]
+    assert "not by the trusted" in refused[1]
+    assert suspicious.current() is None

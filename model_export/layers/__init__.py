@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import keras
 
-from model_export.layers.activation import ActivationRule, ReluRule, SoftmaxRule
+from model_export.layers.activation import ActivationRule, EluRule, LeakyReluRule, ReluRule, SoftmaxRule
 from model_export.layers.base import LayerRule
 from model_export.layers.batch_norm import BatchNormalizationRule
+from model_export.layers.layer_norm import LayerNormalizationRule
 from model_export.layers.linear import Conv2DRule, DenseRule, DepthwiseConv2DRule
 from model_export.layers.merging import AddRule, ConcatenateRule, MultiplyRule
 from model_export.layers.pooling import (
@@ -17,7 +18,8 @@ from model_export.layers.pooling import (
     GlobalMaxPooling2DRule,
     PoolingRule,
 )
-from model_export.layers.shaping import DropoutRule, RescalingRule, ReshapeRule, ZeroPadding2DRule
+from model_export.layers.sequence import Conv1DRule, OverRowRule, Pooling1DRule, ZeroPadding1DRule
+from model_export.layers.shaping import DropoutRule, PermuteRule, RescalingRule, ReshapeRule, ZeroPadding2DRule
 from model_export.ops.pooling import average_pool, max_pool
 
 __all__ = ["RULES"]
@@ -25,21 +27,31 @@ __all__ = ["RULES"]
 RULES: dict[type, LayerRule] = {
     keras.layers.Activation: ActivationRule(),
     keras.layers.Add: AddRule(),
+    keras.layers.AveragePooling1D: Pooling1DRule(average_pool),
     keras.layers.AveragePooling2D: PoolingRule(average_pool),
     keras.layers.BatchNormalization: BatchNormalizationRule(),
     keras.layers.Concatenate: ConcatenateRule(),
+    keras.layers.Conv1D: Conv1DRule(),
     keras.layers.Conv2D: Conv2DRule(),
     keras.layers.Dense: DenseRule(),
     keras.layers.DepthwiseConv2D: DepthwiseConv2DRule(),
     keras.layers.Dropout: DropoutRule(),
+    keras.layers.ELU: EluRule(),
     keras.layers.Flatten: ReshapeRule(),
+    keras.layers.GlobalAveragePooling1D: OverRowRule(GlobalAveragePooling2DRule()),
     keras.layers.GlobalAveragePooling2D: GlobalAveragePooling2DRule(),
+    keras.layers.GlobalMaxPooling1D: OverRowRule(GlobalMaxPooling2DRule()),
     keras.layers.GlobalMaxPooling2D: GlobalMaxPooling2DRule(),
+    keras.layers.LayerNormalization: LayerNormalizationRule(),
+    keras.layers.LeakyReLU: LeakyReluRule(),
+    keras.layers.MaxPooling1D: Pooling1DRule(max_pool),
     keras.layers.MaxPooling2D: PoolingRule(max_pool),
     keras.layers.Multiply: MultiplyRule(),
+    keras.layers.Permute: PermuteRule(),
     keras.layers.ReLU: ReluRule(),
     keras.layers.Rescaling: RescalingRule(),
     keras.layers.Reshape: ReshapeRule(),
     keras.layers.Softmax: SoftmaxRule(),
+    keras.layers.ZeroPadding1D: ZeroPadding1DRule(),
     keras.layers.ZeroPadding2D: ZeroPadding2DRule(),
 }

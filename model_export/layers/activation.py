@@ -11,15 +11,29 @@ from model_export.layers.base import Applied, Call, Gradients, Layer, LayerRule,
 from model_export.ops import activation as ops
 from model_export.ops.tensor import Backward, Tensor
 
-__all__ = ["ActivationRule", "ReluRule", "SoftmaxRule", "activate", "ends_in_softmax", "unsupported_activation"]
+__all__ = [
+    "ActivationRule",
+    "EluRule",
+    "LeakyReluRule",
+    "ReluRule",
+    "SoftmaxRule",
+    "activate",
+    "ends_in_softmax",
+    "unsupported_activation",
+]
 
 Function = Callable[[Tensor], tuple[Tensor, Backward]]
 
 _FUNCTIONS: dict[object, Function] = {
+    keras.activations.elu: ops.elu,
+    keras.activations.hard_sigmoid: ops.hard_sigmoid,
+    keras.activations.hard_silu: ops.hard_silu,
+    keras.activations.leaky_relu: ops.leaky_relu(0.2),  # Keras's default
     keras.activations.linear: ops.linear,
     keras.activations.relu: ops.relu,
     keras.activations.relu6: ops.relu6,
     keras.activations.sigmoid: ops.sigmoid,
+    keras.activations.silu: ops.silu,
     keras.activations.tanh: ops.tanh,
     keras.activations.softmax: ops.softmax,
 }
@@ -75,6 +89,26 @@ class ReluRule(LayerRule):
             return _applied(ops.relu(call.inputs[0]))
         function = ops.relu6 if layer.max_value == 6 else ops.clipped_relu(float(layer.max_value))
         return _applied(function(call.inputs[0]))
+
+
+class LeakyReluRule(LayerRule):
+    """``LeakyReLU``."""
+
+    def apply(self, layer: Layer, call: Call) -> Applied:
+        """See `LayerRule`."""
+        return _applied(ops.leaky_relu(float(layer.negative_slope))(call.inputs[0]))
+
+
+class EluRule(LayerRule):
+    """``ELU`` with ``alpha`` 1."""
+
+    def refusal(self, layer: Layer) -> Optional[str]:
+        """See `LayerRule`."""
+        return unsupported_setting(layer, alpha=1.0)
+
+    def apply(self, layer: Layer, call: Call) -> Applied:
+        """See `LayerRule`."""
+        return _applied(ops.elu(call.inputs[0]))
 
 
 class SoftmaxRule(LayerRule):

@@ -11,20 +11,20 @@ import tensorflow as tf
 
 from model_export.layers.activation import activate, unsupported_activation
 from model_export.layers.base import Applied, Call, Gradients, Layer, LayerRule, Shape, unsupported_setting
-from model_export.ops.convolution import convolution
+from model_export.ops.convolution import grouped_convolution
 from model_export.ops.depthwise import MOST_CHANNELS, depthwise_convolution
 from model_export.ops.matmul import correlate_rows, matmul
 from model_export.ops.sums import sum_to_channels
 from model_export.ops.tensor import Tensor
-from model_export.ops.windows import Window
+from model_export.ops.windows import Window, dilate, undilate
 
-__all__ = ["Conv2DRule", "DenseRule", "DepthwiseConv2DRule"]
+__all__ = ["Conv2DRule", "DenseRule", "DepthwiseConv2DRule", "Gradient", "LinearRule"]
 
 Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-class _LinearRule(LayerRule):
-    """What the three have in common."""
+class LinearRule(LayerRule):
+    """What the linear layers have in common."""
 
     def refusal(self, layer: Layer) -> Optional[str]:
         """See `LayerRule`."""
@@ -71,7 +71,7 @@ def _no_gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
     raise AssertionError("a constant layer has no gradient")
 
 
-class Conv2DRule(_LinearRule):
+class Conv2DRule(LinearRule):
     """``Conv2D``."""
 
     def macs(self, layer: Layer, output_shape: Shape) -> int:
@@ -79,17 +79,21 @@ class Conv2DRule(_LinearRule):
         return math.prod(output_shape) * int(math.prod(layer.kernel.shape[:3]))
 
     def _unsupported_map(self, layer: Layer) -> Optional[str]:
-        return unsupported_setting(layer, data_format="channels_last", dilation_rate=(1, 1), groups=1)
+        return unsupported_setting(layer, data_format="channels_last")
 
     def _inference(self, layer: Layer, x: Tensor, kernel: Tensor) -> Tensor:
-        return tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper())
+        parts = [
+            tf.nn.conv2d(part, weights, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
+            for part, weights in zip(tf.split(x, layer.groups, axis=-1), tf.split(kernel, layer.groups, axis=-1))
+        ]
+        return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
 
     def _product(self, layer: Layer, x: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
-        window = Window.of(tuple(x.shape[1:3]), layer.kernel_size, layer.strides, layer.padding)
-        return convolution(x, kernel, window)
+        window = Window.of(tuple(x.shape[1:3]), layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
+        return grouped_convolution(x, kernel, window, layer.groups)
 
 
-class DepthwiseConv2DRule(_LinearRule):
+class DepthwiseConv2DRule(LinearRule):
     """``DepthwiseConv2D``."""
 
     def macs(self, layer: Layer, output_shape: Shape) -> int:
@@ -99,21 +103,22 @@ class DepthwiseConv2DRule(_LinearRule):
     def _unsupported_map(self, layer: Layer) -> Optional[str]:
         if layer.kernel.shape[2] * layer.depth_multiplier > MOST_CHANNELS:
             return f"more than {MOST_CHANNELS} output channels are not supported"
-        return unsupported_setting(layer, data_format="channels_last", dilation_rate=(1, 1))
+        return unsupported_setting(layer, data_format="channels_last")
 
     def _inference(self, layer: Layer, x: Tensor, kernel: Tensor) -> Tensor:
-        return tf.nn.depthwise_conv2d(x, kernel, [1, *layer.strides, 1], layer.padding.upper())
+        strides, padding = [1, *layer.strides, 1], layer.padding.upper()
+        return tf.nn.depthwise_conv2d(x, kernel, strides, padding, dilations=layer.dilation_rate)
 
     def _product(self, layer: Layer, x: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
-        window = Window.of(tuple(x.shape[1:3]), layer.kernel_size, layer.strides, layer.padding)
+        window = Window.of(tuple(x.shape[1:3]), layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
         multiplier = layer.depth_multiplier
         if multiplier == 1:
-            return depthwise_convolution(x, kernel, window)
+            return _dilated_depthwise(x, kernel, window)
         samples, height, width, channels = x.shape
         copies = tf.reshape(x, [samples, height, width, channels, 1]) * tf.ones([multiplier])
         repeated = tf.reshape(copies, [samples, height, width, channels * multiplier])
         flat_kernel = tf.reshape(kernel, [*layer.kernel_size, channels * multiplier, 1])
-        y, repeated_gradient = depthwise_convolution(repeated, flat_kernel, window)
+        y, repeated_gradient = _dilated_depthwise(repeated, flat_kernel, window)
 
         def gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
             drepeated, dkernel = repeated_gradient(dy)
@@ -123,7 +128,20 @@ class DepthwiseConv2DRule(_LinearRule):
         return y, gradient
 
 
-class DenseRule(_LinearRule):
+def _dilated_depthwise(x: Tensor, kernel: Tensor, window: Window) -> tuple[Tensor, Gradient]:
+    """Convolve with the zeros between the taps written out: rare enough that its speed does not matter."""
+    if window.dilation == (1, 1):
+        return depthwise_convolution(x, kernel, window)
+    y, dense_gradient = depthwise_convolution(x, dilate(kernel, window.dilation), window)
+
+    def gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
+        dx, ddense = dense_gradient(dy)
+        return dx, undilate(ddense, window.dilation)
+
+    return y, gradient
+
+
+class DenseRule(LinearRule):
     """``Dense`` on the last axis."""
 
     def macs(self, layer: Layer, output_shape: Shape) -> int:

@@ -1,4 +1,4 @@
-"""Layers that move, pad or scale values: ``Flatten``, ``Reshape``, ``ZeroPadding2D``, ``Rescaling``, ``Dropout``."""
+"""Layers that move, pad or scale values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from model_export.ops.dropout import dropout_mask
 from model_export.ops.tensor import Tensor
 from model_export.ops.windows import pad_or_crop
 
-__all__ = ["DropoutRule", "RescalingRule", "ReshapeRule", "ZeroPadding2DRule"]
+__all__ = ["DropoutRule", "PermuteRule", "RescalingRule", "ReshapeRule", "ZeroPadding2DRule"]
 
 
 class ReshapeRule(LayerRule):
@@ -27,6 +27,16 @@ class ReshapeRule(LayerRule):
         x = call.inputs[0]
         shape = layer.compute_output_shape(tuple(x.shape))
         return Applied(tf.reshape(x, shape), lambda dy: Gradients((tf.reshape(dy, x.shape),)))
+
+
+class PermuteRule(LayerRule):
+    """``Permute``; with ``Reshape`` before and after it, a channel shuffle."""
+
+    def apply(self, layer: Layer, call: Call) -> Applied:
+        """See `LayerRule`."""
+        order = [0, *layer.dims]
+        back = [order.index(axis) for axis in range(len(order))]
+        return Applied(tf.transpose(call.inputs[0], order), lambda dy: Gradients((tf.transpose(dy, back),)))
 
 
 class ZeroPadding2DRule(LayerRule):

@@ -8,7 +8,20 @@ import tensorflow as tf
 
 from model_export.ops.tensor import Backward, Tensor
 
-__all__ = ["clipped_relu", "linear", "relu", "relu6", "sigmoid", "softmax", "tanh"]
+__all__ = [
+    "clipped_relu",
+    "elu",
+    "hard_sigmoid",
+    "hard_silu",
+    "leaky_relu",
+    "linear",
+    "relu",
+    "relu6",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "tanh",
+]
 
 # Large enough that any activation above 1e-30 times it is at least one: XNNPACK multiplies and takes minima, but
 # neither compares nor casts, and the mask of a ReLU is the most frequent operation of a training step.
@@ -46,6 +59,46 @@ def _between(y: Tensor, limit: float) -> Tensor:
     above_zero = tf.minimum(y * _LARGE, 1.0)
     below_limit = tf.minimum((limit - y) * _LARGE, 1.0)
     return above_zero * below_limit
+
+
+def leaky_relu(slope: float) -> Callable[[Tensor], tuple[Tensor, Backward]]:
+    """``x`` above zero, ``slope * x`` below."""
+
+    def leaky(x: Tensor) -> tuple[Tensor, Backward]:
+        y = tf.nn.leaky_relu(x, alpha=slope)
+
+        def backward(dy: Tensor) -> Tensor:
+            above_zero = tf.minimum(tf.nn.relu(x) * _LARGE, 1.0)
+            return dy * (above_zero * (1.0 - slope) + slope)
+
+        return y, backward
+
+    return leaky
+
+
+def elu(x: Tensor) -> tuple[Tensor, Backward]:
+    """``x`` above zero, ``exp(x) - 1`` below."""
+    y = tf.nn.elu(x)
+    return y, lambda dy: dy * (tf.minimum(y, 0.0) + 1.0)
+
+
+def hard_sigmoid(x: Tensor) -> tuple[Tensor, Backward]:
+    """``relu6(x + 3) / 6``, a line where the logistic function is steep."""
+    y6, backward6 = relu6(x + 3.0)
+    return y6 * (1 / 6), lambda dy: backward6(dy * (1 / 6))
+
+
+def hard_silu(x: Tensor) -> tuple[Tensor, Backward]:
+    """``x * hard_sigmoid(x)``, MobileNetV3's h-swish."""
+    gate, backward_gate = hard_sigmoid(x)
+    return x * gate, lambda dy: dy * gate + backward_gate(dy * x)
+
+
+def silu(x: Tensor) -> tuple[Tensor, Backward]:
+    """``x * sigmoid(x)``."""
+    gate = tf.sigmoid(x)
+    y = x * gate
+    return y, lambda dy: dy * (gate + y * (1.0 - gate))
 
 
 def sigmoid(x: Tensor) -> tuple[Tensor, Backward]:

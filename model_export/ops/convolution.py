@@ -5,7 +5,7 @@ itself once for each column of the kernel, one product gives every row of the ke
 added up, shifted by a row each. That needs ``kw + kh`` copies where im2col needs ``kh·kw``. The input gradient is
 the same operation with the kernel turned around, and the kernel gradient is one product of the two concatenations.
 
-Convolutions of larger stride are im2col: a product of the gathered taps.
+Convolutions of larger stride and dilated ones are im2col: a product of the gathered taps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from model_export.ops.matmul import correlate_rows, matmul
 from model_export.ops.tensor import Tensor
 from model_export.ops.windows import Window, gather, pad_or_crop, scatter, turned_around
 
-__all__ = ["convolution"]
+__all__ = ["convolution", "grouped_convolution"]
 
 Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -33,9 +33,28 @@ def convolution(x: Tensor, kernel: Tensor, window: Window) -> tuple[Tensor, Grad
     gradient
         Takes the output's gradient; returns those of ``x`` and ``kernel``.
     """
-    if window.strides == (1, 1) and window.kernel != (1, 1):
+    if window.strides == (1, 1) and window.dilation == (1, 1) and window.kernel != (1, 1):
         return _by_shifts(x, kernel, window)
     return _by_taps(x, kernel, window)
+
+
+def grouped_convolution(x: Tensor, kernel: Tensor, window: Window, groups: int) -> tuple[Tensor, Gradient]:
+    """Convolve each of ``groups`` slices of the channels with its part of ``kernel [kh, kw, I / groups, O]``."""
+    if groups == 1:
+        return convolution(x, kernel, window)
+    inputs, outputs = kernel.shape[2], kernel.shape[3] // groups
+    results, gradients = [], []
+    for group in range(groups):
+        part = x[..., group * inputs : (group + 1) * inputs]
+        y, gradient = convolution(part, kernel[..., group * outputs : (group + 1) * outputs], window)
+        results.append(y)
+        gradients.append(gradient)
+
+    def backward(dy: Tensor) -> tuple[Tensor, Tensor]:
+        pairs = [gradient(dy[..., g * outputs : (g + 1) * outputs]) for g, gradient in enumerate(gradients)]
+        return tf.concat([dx for dx, _ in pairs], axis=-1), tf.concat([dkernel for _, dkernel in pairs], axis=-1)
+
+    return tf.concat(results, axis=-1), backward
 
 
 def _by_taps(x: Tensor, kernel: Tensor, window: Window) -> tuple[Tensor, Gradient]:

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from model_export.ops.tensor import Tensor
 
-__all__ = ["Window", "gather", "pad_or_crop", "scatter", "turned_around"]
+__all__ = ["Window", "dilate", "gather", "pad_or_crop", "scatter", "turned_around", "undilate"]
 
 Pair = tuple[int, int]
 
@@ -30,8 +30,8 @@ class Window:
     ----------
     size
         Size of the image.
-    kernel, strides
-        Size and stride of the window.
+    kernel, strides, dilation
+        Extent of the window from its first tap to its last, its stride, and the distance of its taps.
     before, after
         Padding before and after the image.
     output
@@ -47,13 +47,16 @@ class Window:
     after: Pair
     output: Pair
     padding: str
+    dilation: Pair = (1, 1)
 
     @classmethod
-    def of(cls, size: Pair, kernel: Pair, strides: Pair, padding: str) -> Window:
-        """Geometry for Keras's ``padding``, "same" or "valid"."""
-        axes = [_axis(n, k, s, padding) for n, k, s in zip(size, kernel, strides)]
-        (top, bottom, rows), (left, right, columns) = axes
-        return cls(size, kernel, strides, (top, left), (bottom, right), (rows, columns), padding.upper())
+    def of(cls, size: Pair, kernel: Pair, strides: Pair, padding: str, dilation: Pair = (1, 1)) -> Window:
+        """Geometry for Keras's ``padding``, "same" or "valid", and a kernel of so many taps."""
+        rows, columns = ((k - 1) * d + 1 for k, d in zip(kernel, dilation))
+        axes = [_axis(n, k, s, padding) for n, k, s in zip(size, (rows, columns), strides)]
+        (top, bottom, down), (left, right, along) = axes
+        before, after = (top, left), (bottom, right)
+        return cls(size, (rows, columns), strides, before, after, (down, along), padding.upper(), dilation)
 
     @property
     def blocks(self) -> Pair:
@@ -74,7 +77,8 @@ class Window:
     @property
     def taps(self) -> list[Pair]:
         """Places within the window, row by row."""
-        return [(i, j) for i in range(self.kernel[0]) for j in range(self.kernel[1])]
+        down, right = self.dilation
+        return [(i, j) for i in range(0, self.kernel[0], down) for j in range(0, self.kernel[1], right)]
 
 
 def _axis(size: int, kernel: int, stride: int, padding: str) -> tuple[int, int, int]:
@@ -183,3 +187,22 @@ def turned_around(kernel: Tensor) -> Tensor:
     """Reverse the rows and the columns of ``kernel [kh, kw, I, O]``; older runtimes reverse one axis only."""
     height, width, inputs, outputs = kernel.shape
     return tf.reshape(tf.reverse(tf.reshape(kernel, [height * width, inputs, outputs]), axis=[0]), kernel.shape)
+
+
+def dilate(kernel: Tensor, dilation: Pair) -> Tensor:
+    """Put zeros between the taps of ``kernel [kh, kw, C, 1]``."""
+    height, width, channels, _ = kernel.shape
+    down, right = dilation
+    lines = tf.pad(tf.reshape(kernel, [height * width, 1, channels]), [[0, 0], [0, right - 1], [0, 0]])
+    lines = tf.reshape(lines, [height, 1, width * right * channels])
+    dense = tf.reshape(tf.pad(lines, [[0, 0], [0, down - 1], [0, 0]]), [height * down, width * right, channels])
+    dense = dense[: (height - 1) * down + 1, : (width - 1) * right + 1]
+    return tf.reshape(dense, [*dense.shape, 1])
+
+
+def undilate(dense: Tensor, dilation: Pair) -> Tensor:
+    """Take the taps out of a kernel with zeros between them: the adjoint of `dilate`."""
+    height, width = dense.shape[:2]
+    down, right = dilation
+    lines = tf.concat([dense[i : i + 1] for i in range(0, height, down)], axis=0) if down > 1 else dense
+    return tf.concat([lines[:, j : j + 1] for j in range(0, width, right)], axis=1) if right > 1 else lines

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_export.errors import ExportError
+from model_export.zoo.mlp import mlp
+from model_export.zoo.mobilenet_v1 import mobilenet_v1
 from model_export.zoo.mobilenet_v2 import mobilenet_v2
+from model_export.zoo.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
+from model_export.zoo.resnet import resnet18, resnet20
 from model_export.zoo.small_cnn import small_cnn
 
 __all__ = ["ARCHITECTURES", "Architecture", "build"]
@@ -30,12 +34,18 @@ class Architecture:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
+    "mlp": Architecture(mlp, 1.0, 0.0),
+    "mobilenet_v1": Architecture(mobilenet_v1, 1 / 127.5, -1.0),
     "mobilenet_v2": Architecture(mobilenet_v2, 1 / 127.5, -1.0),
+    "mobilenet_v3_large": Architecture(mobilenet_v3_large, 1 / 127.5, -1.0),
+    "mobilenet_v3_small": Architecture(mobilenet_v3_small, 1 / 127.5, -1.0),
+    "resnet18": Architecture(resnet18, 1 / 255, 0.0),
+    "resnet20": Architecture(resnet20, 1 / 255, 0.0),
     "small_cnn": Architecture(small_cnn, 1 / 255, 0.0),
 }
 
 
-def build(name: str, input_shape: tuple[int, int, int], classes: int, **options: Any) -> Any:
+def build(name: str, input_shape: tuple[int, ...], classes: int, **options: Any) -> Any:
     """Build a network.
 
     Parameters
@@ -43,7 +53,7 @@ def build(name: str, input_shape: tuple[int, int, int], classes: int, **options:
     name
         A key of `ARCHITECTURES`.
     input_shape
-        Height, width, channels.
+        Height, width, channels; or what else the architecture takes.
     classes
         Number of classes.
     **options

@@ -10,8 +10,7 @@ from typing import Any, Optional
 
 import keras
 
-from model_export.errors import ModelFileError
-from model_export.zoo.pretrained import load_npz
+from model_export.zoo.pretrained import on_base
 
 __all__ = ["mobilenet_v2"]
 
@@ -50,21 +49,12 @@ def mobilenet_v2(
     ModelFileError
         The weights cannot be downloaded, or the weight file is missing or does not fit.
     """
-    downloaded = "imagenet" if weights == "imagenet" else None
-    try:
-        base = keras.applications.MobileNetV2(
-            input_shape, alpha=alpha, include_top=False, weights=downloaded, pooling="avg", name="mobilenet_v2_base"
-        )
-    except (ValueError, TypeError):
-        raise
-    except Exception as error:  # Keras's download raises no class of its own.
-        raise ModelFileError(
-            f"the ImageNet weights cannot be downloaded: {error}; give an .npz file instead"
-        ) from error
-    if weights is not None and downloaded is None:
-        load_npz(base, weights)
-    inputs = keras.Input(input_shape)
-    x = base(inputs)
-    if hidden:
-        x = keras.layers.Dense(hidden, activation="relu", name="hidden")(x)
-    return keras.Model(inputs, keras.layers.Dense(classes, name="logits")(x), name="mobilenet_v2")
+    return on_base(
+        keras.applications.MobileNetV2,
+        input_shape,
+        classes,
+        weights=weights,
+        hidden=hidden,
+        name="mobilenet_v2",
+        alpha=alpha,
+    )

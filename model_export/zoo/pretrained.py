@@ -1,19 +1,75 @@
-"""Weights from files."""
+"""Bases of ``keras.applications`` with weights from a file or a download, and the head that goes on them."""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
+import keras
 import numpy as np
 
 from model_export.errors import ModelFileError
 
-__all__ = ["load_npz"]
+__all__ = ["load_npz", "on_base"]
 
 _OLDER_NAMES = {"kernel": "depthwise_kernel"}
 """Keras 2 had another name for the kernel of a depthwise convolution."""
+
+
+def on_base(
+    application: Callable[..., Any],
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    weights: Optional[str],
+    hidden: int,
+    name: str,
+    **options: Any,
+) -> Any:
+    """Build an application without its top, average pooling, and a head of dense layers.
+
+    Parameters
+    ----------
+    application
+        A function of ``keras.applications``.
+    input_shape
+        Height, width, channels.
+    classes
+        Number of classes.
+    weights
+        Weights of the base: None for random ones; "imagenet" to download them; or an ``.npz`` file, see `load_npz`.
+    hidden
+        Units of the head's hidden layer; 0 for a head of one layer.
+    name
+        Of the network; the base is called ``<name>_base``.
+    **options
+        Of the application.
+
+    Raises
+    ------
+    ModelFileError
+        The weights cannot be downloaded, or the weight file is missing or does not fit.
+    """
+    downloaded = "imagenet" if weights == "imagenet" else None
+    try:
+        base = application(
+            input_shape, include_top=False, weights=downloaded, pooling="avg", name=f"{name}_base", **options
+        )
+    except (ValueError, TypeError):
+        raise
+    except Exception as error:  # Keras's download raises no class of its own.
+        raise ModelFileError(
+            f"the ImageNet weights cannot be downloaded: {error}; give an .npz file instead"
+        ) from error
+    if weights is not None and downloaded is None:
+        load_npz(base, weights)
+    inputs = keras.Input(input_shape)
+    x = base(inputs)
+    if hidden:
+        x = keras.layers.Dense(hidden, activation="relu", name="hidden")(x)
+    return keras.Model(inputs, keras.layers.Dense(classes, name="logits")(x), name=name)
 
 
 def load_npz(model: Any, path: str | Path) -> None:

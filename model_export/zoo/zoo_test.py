@@ -37,11 +37,55 @@ def test_mobilenet_head() -> None:
     assert [layer.name for layer in without.layers if isinstance(layer, keras.layers.Dense)] == ["logits"]
 
 
+@pytest.mark.parametrize(("name", "twin"), [("small", "MobileNetV3Small"), ("large", "MobileNetV3Large")])
+@pytest.mark.parametrize("alpha", [1.0, 0.75])
+def test_mobilenet_v3_computes_what_keras_applications_computes(name: str, twin: str, alpha: float) -> None:
+    theirs = getattr(keras.applications, twin)(
+        (64, 64, 3), alpha=alpha, include_top=False, weights=None, pooling="avg", include_preprocessing=False
+    )
+    (ours,) = (
+        layer
+        for layer in build(f"mobilenet_v3_{name}", (64, 64, 3), 5, alpha=alpha).layers
+        if isinstance(layer, keras.Model)
+    )
+    random = np.random.default_rng(0)
+    for layer in theirs.layers:
+        if layer.weights:
+            values = [w + random.uniform(0, 0.2, w.shape).astype(np.float32) for w in layer.get_weights()]
+            layer.set_weights(values)
+            ours.get_layer(layer.name).set_weights(values)
+    assert ours.count_params() == theirs.count_params()
+    x = random.normal(size=(2, 64, 64, 3)).astype(np.float32)
+    expected = keras.ops.convert_to_numpy(theirs(x, training=False))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(ours(x, training=False)), expected, rtol=1e-3, atol=1e-4)
+
+
+def parameters(model: Any) -> int:
+    return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+
+
+def test_resnet20_is_the_papers_but_for_the_shortcuts() -> None:
+    # He et al., table 6: 0.27 M. Two 1x1 convolutions with batch norm in place of zero padding: 16*32 + 32*64 + 4*48.
+    assert parameters(build("resnet20", (32, 32, 3), 10)) == 269_722 + 2_560 + 192
+    assert build("resnet20", (32, 32, 3), 10, width=0.5).get_layer("stage3_block1_conv1").filters == 32
+
+
+def test_resnet18_has_the_usual_size() -> None:
+    assert parameters(build("resnet18", (32, 32, 3), 10)) == 11_173_962
+
+
+def test_mlp_is_the_iot_papers() -> None:
+    model = build("mlp", (4,), 2)
+    assert [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)] == [10] * 5 + [2]
+    assert model.get_layer("hidden5").activation is keras.activations.sigmoid
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (("resnet", (32, 32, 3), 5), {}, "no architecture is called 'resnet'; there are mobilenet_v2, small_cnn"),
+        (("resnet", (32, 32, 3), 5), {}, "no architecture is called 'resnet'; there are mlp, mobilenet_v1, "),
         (("small_cnn", (32, 32, 3), 5), {"width": 2}, "small_cnn has no option 'width'; it has filters, dropout"),
+        (("resnet20", (32, 32, 3), 5), {"width": 0}, r"resnet20 cannot be built for input .*: width is 0"),
         (("mobilenet_v2", (8, 8, 3), 5), {}, r"mobilenet_v2 cannot be built for input \[8, 8, 3\]"),
         (("mobilenet_v2", (32, 32, 3), 5), {"weights": "/none.npz"}, "/none.npz: no such weight file"),
     ],

@@ -7,6 +7,7 @@ from python_server.commands.demo import Demo
 from python_server.commands.enrol import Enrol
 from python_server.commands.export import Export
 from python_server.commands.inspect import Inspect
+from python_server.commands.invite import Invite
 from python_server.commands.report import Report
 from python_server.commands.runs import Runs
 from python_server.commands.split import Split
@@ -14,4 +15,4 @@ from python_server.commands.train import Train
 
 __all__ = ["COMMANDS", "Command"]
 
-COMMANDS: tuple[Command, ...] = (Demo(), Export(), Inspect(), Split(), Enrol(), Train(), Report(), Runs())
+COMMANDS: tuple[Command, ...] = (Demo(), Export(), Inspect(), Split(), Enrol(), Invite(), Train(), Report(), Runs())

@@ -109,11 +109,10 @@ def _own_key() -> Path:
     return configuration / "pocketfleet" / "signing_key.pem"
 
 
-def _input_shape(text: str) -> tuple[int, int, int]:
-    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*x[1-9]\d*", text):
+def _input_shape(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTHxCHANNELS, as in 32x32x3")
-    height, width, channels = (int(part) for part in text.split("x"))
-    return height, width, channels
+    return tuple(int(part) for part in text.split("x"))
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:

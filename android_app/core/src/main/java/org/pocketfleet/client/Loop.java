@@ -162,7 +162,12 @@ final class Loop {
         throw new LeavingException();
       }
       problem = error.getClass().getSimpleName() + ": " + error.getMessage();
-      Events.error(error, "event=task-failed kind=%s", light.task().kind());
+      // The trace of a stack that ran out says the same line a thousand times.
+      Events.error(
+          error instanceof StackOverflowError ? null : error,
+          "event=task-failed kind=%s reason=%s",
+          light.task().kind(),
+          problem);
     } finally {
       doneWorking();
     }
