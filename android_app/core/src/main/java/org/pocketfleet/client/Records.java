@@ -25,8 +25,53 @@ public final class Records {
   /** Name of the array, in a query's arrays, that holds the zip of a bundle; key of its hash. */
   public static final String BUNDLE = "bundle";
 
+  /** Among a client's facts: whether it takes a bundle from the server. */
+  public static final String ACCEPTS_BUNDLE = "accepts-bundle";
+
   /** Keys of a plan. */
   public static final String SERVER_ROUND = "server-round";
+
+  public static final String EPOCHS = "epochs";
+  public static final String LEARNING_RATE = "learning-rate";
+  public static final String CUTOFF_S = "cutoff-s";
+  public static final String CUT = "cut";
+  public static final String SEED = "seed";
+  public static final String PROXIMAL_MU = "proximal-mu";
+  public static final String REPLY_ARRAYS = "reply-arrays";
+
+  /** Metrics of replies. */
+  public static final String NUM_EXAMPLES = "num-examples";
+
+  public static final String EXAMPLES_PROCESSED = "examples-processed";
+  public static final String STEPS = "steps";
+  public static final String PLANNED_STEPS = "planned-steps";
+  public static final String TRAIN_LOSS = "train-loss";
+  public static final String TRAIN_S = "train-s";
+  public static final String FEATURES_S = "features-s";
+  public static final String PREPARE_S = "prepare-s";
+  public static final String CPU_S = "cpu-s";
+  public static final String PEAK_MEMORY_BYTES = "peak-memory-bytes";
+  public static final String ENERGY_J = "energy-j";
+  public static final String ENERGY_IDLE_J = "energy-idle-j";
+  public static final String EVAL_LOSS = "eval-loss";
+  public static final String EVAL_ACCURACY = "eval-accuracy";
+  public static final String EVALUATE_S = "evaluate-s";
+
+  /** Facts of a device, and words about the metrics. */
+  public static final String NAME = "name";
+
+  public static final String PROCESSOR = "processor";
+  public static final String PROFILE = "profile";
+  public static final String CLASSES_HELD = "classes-held";
+  public static final String MODEL = "model";
+  public static final String RUNTIME = "runtime";
+  public static final String THREADS = "threads";
+  public static final String SYSTEM = "system";
+  public static final String MACHINE = "machine";
+  public static final String CORES = "cores";
+  public static final String JAVA = "java";
+  public static final String ENERGY_METHOD = "energy-method";
+  public static final String ENERGY_SOURCE = "energy-source";
 
   /** What the transport adds to the metrics of a reply. */
   public static final String DOWNLOAD_S = "download-s";

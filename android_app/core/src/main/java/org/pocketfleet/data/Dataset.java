@@ -1,6 +1,5 @@
 package org.pocketfleet.data;
 
-import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.Locale;
 import org.pocketfleet.bundle.Manifest;
@@ -60,8 +59,8 @@ public final class Dataset {
               + Arrays.toString(expected));
     }
     int[] labels = labels(y, manifest.classes().size(), name);
-    if (x.type() == DType.FLOAT32) {
-      checkFinite(x, name);
+    if (!x.isFinite()) {
+      throw new DataException(name + ": x holds values that are not finite");
     }
     return new Dataset(x, labels, name);
   }
@@ -114,14 +113,5 @@ public final class Dataset {
               outside));
     }
     return labels;
-  }
-
-  private static void checkFinite(Tensor x, String name) throws DataException {
-    ByteBuffer data = x.data();
-    while (data.hasRemaining()) {
-      if (!Float.isFinite(data.getFloat())) {
-        throw new DataException(name + ": x holds values that are not finite");
-      }
-    }
   }
 }

@@ -89,6 +89,29 @@ public final class Tensor {
     return data.capacity();
   }
 
+  /** Whether no element is infinite or NaN. */
+  public boolean isFinite() {
+    ByteBuffer elements = data();
+    boolean finite = true;
+    while (finite && elements.hasRemaining()) {
+      switch (type) {
+        case FLOAT16:
+          // All ones in the exponent.
+          finite = (elements.getShort() & 0x7c00) != 0x7c00;
+          break;
+        case FLOAT32:
+          finite = Float.isFinite(elements.getFloat());
+          break;
+        case FLOAT64:
+          finite = Double.isFinite(elements.getDouble());
+          break;
+        default:
+          return true;
+      }
+    }
+    return finite;
+  }
+
   /** A new view of the elements, little-endian, from the first to the last; writes go through. */
   public ByteBuffer data() {
     return data.duplicate().order(ByteOrder.LITTLE_ENDIAN);

@@ -1,0 +1,171 @@
+package org.pocketfleet.client;
+
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.pocketfleet.data.DataSource;
+import org.pocketfleet.energy.EnergyMeter;
+import org.pocketfleet.training.StepListener;
+
+/** What a {@link Worker} needs to know of its device and data. */
+public final class WorkerSettings {
+  private final String name;
+  private final String processor;
+  private final String profile;
+  private final int threads;
+  private final boolean cacheFeatures;
+  private final DataSource data;
+  private final DataSource testData;
+  private final EnergyMeter meter;
+  private final Map<String, Object> facts;
+  private final StepListener onStep;
+
+  private WorkerSettings(Builder builder) {
+    this.name = builder.name;
+    this.processor = builder.processor;
+    this.profile = builder.profile;
+    this.threads = builder.threads;
+    this.cacheFeatures = builder.cacheFeatures;
+    this.data = builder.data;
+    this.testData = builder.testData;
+    this.meter = builder.meter;
+    this.facts = Collections.unmodifiableMap(new LinkedHashMap<>(builder.facts));
+    this.onStep = builder.onStep;
+  }
+
+  /**
+   * Begins settings.
+   *
+   * @param name what the server and the report call this device; not empty, as the order of the
+   *     samples depends on it
+   * @param data the client's training data
+   */
+  public static Builder builder(String name, DataSource data) {
+    return new Builder(name, data);
+  }
+
+  /** What the server and the report call this device. */
+  public String name() {
+    return name;
+  }
+
+  /** Class of the processor, for processor-specific cutoffs: {@code cpu}, {@code gpu}, …. */
+  public String processor() {
+    return processor;
+  }
+
+  /** Device profile that the report shows. */
+  public String profile() {
+    return profile;
+  }
+
+  /** Threads of the interpreter; 0: what is fastest. */
+  public int threads() {
+    return threads;
+  }
+
+  /** Whether the features of a frozen base are kept in memory. */
+  public boolean cacheFeatures() {
+    return cacheFeatures;
+  }
+
+  /** The client's training data. */
+  public DataSource data() {
+    return data;
+  }
+
+  /** The client's own test data; null: it evaluates on the training data. */
+  public DataSource testData() {
+    return testData;
+  }
+
+  /** Where joules come from; null: nowhere. */
+  public EnergyMeter meter() {
+    return meter;
+  }
+
+  /** More of what the server may know of this device, by key. */
+  public Map<String, Object> facts() {
+    return facts;
+  }
+
+  /** Hears of every training step. */
+  public StepListener onStep() {
+    return onStep;
+  }
+
+  /** Collects settings. */
+  public static final class Builder {
+    private final String name;
+    private final DataSource data;
+    private String processor = "cpu";
+    private String profile = "generic";
+    private int threads;
+    private boolean cacheFeatures = true;
+    private DataSource testData;
+    private EnergyMeter meter;
+    private Map<String, Object> facts = Collections.emptyMap();
+    private StepListener onStep = (done, planned) -> {};
+
+    private Builder(String name, DataSource data) {
+      if (name.isEmpty()) {
+        throw new IllegalArgumentException("a client needs a name");
+      }
+      this.name = name;
+      this.data = data;
+    }
+
+    /** Sets {@link WorkerSettings#processor()}. */
+    public Builder processor(String value) {
+      processor = value;
+      return this;
+    }
+
+    /** Sets {@link WorkerSettings#profile()}. */
+    public Builder profile(String value) {
+      profile = value;
+      return this;
+    }
+
+    /** Sets {@link WorkerSettings#threads()}. */
+    public Builder threads(int value) {
+      threads = value;
+      return this;
+    }
+
+    /** Sets {@link WorkerSettings#cacheFeatures()}. */
+    public Builder cacheFeatures(boolean value) {
+      cacheFeatures = value;
+      return this;
+    }
+
+    /** Sets {@link WorkerSettings#testData()}. */
+    public Builder testData(DataSource value) {
+      testData = value;
+      return this;
+    }
+
+    /** Sets {@link WorkerSettings#meter()}. */
+    public Builder meter(EnergyMeter value) {
+      meter = value;
+      return this;
+    }
+
+    /** Sets {@link WorkerSettings#facts()}; they go over those that a worker has itself. */
+    public Builder facts(Map<String, Object> value) {
+      facts = value;
+      return this;
+    }
+
+    /** Sets {@link WorkerSettings#onStep()}. */
+    public Builder onStep(StepListener value) {
+      onStep = value;
+      return this;
+    }
+
+    /** Makes the settings. */
+    public WorkerSettings build() {
+      return new WorkerSettings(this);
+    }
+  }
+}

@@ -1,0 +1,323 @@
+package org.pocketfleet.training;
+
+import java.nio.ByteBuffer;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import org.pocketfleet.Stopwatch;
+import org.pocketfleet.bundle.Bundle;
+import org.pocketfleet.bundle.BundleException;
+import org.pocketfleet.bundle.Manifest;
+import org.pocketfleet.bundle.Signature;
+import org.pocketfleet.data.Dataset;
+import org.pocketfleet.tensor.DType;
+import org.pocketfleet.tensor.Tensor;
+import org.tensorflow.lite.Interpreter;
+import org.tensorflow.lite.TensorFlowLite;
+
+/**
+ * Trains, evaluates and applies a bundle's model with TensorFlow Lite. One model with its state, in
+ * one interpreter; for one thread at a time.
+ */
+public final class Trainer implements AutoCloseable {
+  private static final String HEAD = "train_head";
+  private static final String FEATURES = "features";
+  private static final String SAMPLES = "x";
+
+  private final Bundle bundle;
+  private final Manifest manifest;
+  private final Interpreter interpreter;
+  private final Weights weights;
+  private final Batch batch;
+  private final Batch featuresBatch;
+  private final Map<String, SignatureCall> calls = new LinkedHashMap<>();
+  private Dataset cachedFor;
+  private Tensor cached;
+
+  /**
+   * Loads a model and sets its initial weights.
+   *
+   * @param threads threads of the interpreter; 0: {@link #defaultThreads}
+   * @throws BundleException the bundle's files were altered, or its model is not what its manifest
+   *     says
+   * @throws TrainingException TensorFlow Lite cannot be used on this device
+   */
+  public Trainer(Bundle bundle, int threads) throws BundleException, TrainingException {
+    this.bundle = bundle;
+    this.manifest = bundle.manifest();
+    this.interpreter = ModelLoader.load(bundle, threads == 0 ? defaultThreads() : threads);
+    boolean opened = false;
+    try {
+      this.weights = new Weights(interpreter, manifest);
+      this.batch = new Batch(manifest.signatures().get("evaluate").inputs().get(SAMPLES));
+      this.featuresBatch =
+          hasFeatures() ? new Batch(manifest.signatures().get(HEAD).inputs().get(FEATURES)) : null;
+      setWeights(bundle.initial());
+      opened = true;
+    } catch (WeightsException impossible) {
+      throw new IllegalStateException("the initial weights were checked", impossible);
+    } finally {
+      if (!opened) {
+        interpreter.close();
+      }
+    }
+  }
+
+  /** The name and version of TensorFlow Lite, for people. */
+  public static String runtime() {
+    return "tensorflow-lite " + TensorFlowLite.runtimeVersion() + " (java)";
+  }
+
+  /** How many threads train fastest on most devices: one for each core. */
+  public static int defaultThreads() {
+    return Math.max(1, Runtime.getRuntime().availableProcessors());
+  }
+
+  /** What is trained. */
+  public Bundle bundle() {
+    return bundle;
+  }
+
+  /** What the bundle says about itself. */
+  public Manifest manifest() {
+    return manifest;
+  }
+
+  /** Samples of a step; fewer are padded with samples of weight zero. */
+  public int batchSize() {
+    return manifest.batchSize();
+  }
+
+  /** Whether a frozen base feeds the trained part, so that its features can be kept. */
+  public boolean hasFeatures() {
+    return manifest.signatures().containsKey(HEAD);
+  }
+
+  /**
+   * Paths of the variables that training from a cut on changes.
+   *
+   * @param cut a layer's name; empty: all that the bundle trains
+   * @throws TrainingException the bundle has no such cut
+   */
+  public List<String> trained(String cut) throws TrainingException {
+    return manifest.signatures().get(trainSignature(cut)).updates();
+  }
+
+  /**
+   * Trains on all samples for some epochs, or until the cutoff. Where a frozen base feeds the
+   * trained part, its features are computed once and used again in every epoch and every later call
+   * with the same dataset.
+   *
+   * @throws DivergedException the loss is infinite or NaN; the weights are of no use
+   * @throws TrainingException the options make no sense for this bundle, or TensorFlow Lite failed
+   * @throws InterruptedException the thread was interrupted between two steps
+   */
+  public FitResult fit(Dataset data, FitOptions options, StepListener listener)
+      throws TrainingException, InterruptedException {
+    return fit(data, options, listener, Stopwatch.WALL);
+  }
+
+  FitResult fit(Dataset data, FitOptions options, StepListener listener, Stopwatch clock)
+      throws TrainingException, InterruptedException {
+    return new Fit(this, data, options, listener, clock).run();
+  }
+
+  /**
+   * Evaluates on all samples.
+   *
+   * @throws TrainingException TensorFlow Lite failed
+   */
+  public Evaluation evaluate(Dataset data) throws TrainingException {
+    SignatureCall call = call("evaluate", batch, SAMPLES);
+    return evaluate(data, Samples.of(data, manifest.input()), batch, call);
+  }
+
+  /**
+   * Evaluates on all samples from what {@link #features} made of them.
+   *
+   * @param features {@code float32 [n, ...]} of the dataset
+   * @throws TrainingException there is no frozen base, or TensorFlow Lite failed
+   */
+  public Evaluation evaluateHead(Dataset data, Tensor features) throws TrainingException {
+    requireFeatures();
+    SignatureCall call = call("evaluate_head", featuresBatch, FEATURES);
+    return evaluate(data, Samples.of(features), featuresBatch, call);
+  }
+
+  /**
+   * What the frozen base makes of all samples: {@code float32 [n, ...]}.
+   *
+   * @throws TrainingException there is no frozen base, the features are more than 2 GiB, or
+   *     TensorFlow Lite failed
+   */
+  public Tensor features(Dataset data) throws TrainingException {
+    requireFeatures();
+    return apply(data, featuresCall(), FEATURES);
+  }
+
+  /**
+   * Class probabilities of all samples: {@code float32 [n, classes]}.
+   *
+   * @throws TrainingException TensorFlow Lite failed
+   */
+  public Tensor predict(Dataset data) throws TrainingException {
+    return apply(data, call("infer", batch, SAMPLES), "probabilities");
+  }
+
+  /**
+   * Every state variable by its Keras path, in the manifest's order.
+   *
+   * @throws TrainingException TensorFlow Lite failed
+   */
+  public Map<String, Tensor> weights() throws TrainingException {
+    return weights.get();
+  }
+
+  /**
+   * Sets every state variable; momentum starts anew. Doubles and halves are taken for floats.
+   *
+   * @throws WeightsException a name is unknown or missing, or a shape or type does not fit; nothing
+   *     was changed
+   * @throws TrainingException TensorFlow Lite failed
+   */
+  public void setWeights(Map<String, Tensor> values) throws WeightsException, TrainingException {
+    weights.set(values);
+  }
+
+  /** Gives the model's memory back. The trainer cannot be used any more. */
+  @Override
+  public void close() {
+    interpreter.close();
+    calls.clear();
+    cachedFor = null;
+    cached = null;
+  }
+
+  /** Gets ready for steps on a dataset, with the features of a frozen base if they are kept. */
+  TrainingStep prepare(Dataset data, FitOptions options) throws TrainingException {
+    String name = trainSignature(options.cut());
+    boolean head = name.equals(HEAD);
+    Batch labelled = head ? featuresBatch : batch;
+    SignatureCall train = call(name, labelled, head ? FEATURES : SAMPLES);
+    train.input("learning_rate").putFloat(0, (float) options.learningRate());
+    ByteBuffer mu = train.input("mu");
+    if (mu != null) {
+      mu.putFloat(0, (float) options.mu());
+    } else if (options.mu() != 0) {
+      throw new TrainingException(
+          String.format(
+              Locale.ROOT,
+              "bundle '%s' was exported without a proximal term; export it with one",
+              manifest.name()));
+    }
+    if (head && options.cacheFeatures()) {
+      return new TrainingStep(
+          data, Samples.of(cachedFeatures(data)), labelled, null, labelled, train);
+    }
+    Samples samples = Samples.of(data, manifest.input());
+    return new TrainingStep(data, samples, batch, head ? featuresCall() : null, labelled, train);
+  }
+
+  private String trainSignature(String cut) throws TrainingException {
+    if (cut.isEmpty()) {
+      return hasFeatures() ? HEAD : "train";
+    }
+    if (!manifest.cuts().contains(cut)) {
+      String known = manifest.cuts().isEmpty() ? "none" : String.join(", ", manifest.cuts());
+      throw new TrainingException(
+          String.format(
+              Locale.ROOT, "bundle '%s' has no cut '%s'; it has: %s", manifest.name(), cut, known));
+    }
+    // Other characters cannot stand in a signature's name (docs/bundle.md).
+    return "train_from_" + cut.replaceAll("[^A-Za-z0-9_]", "_");
+  }
+
+  private Tensor cachedFeatures(Dataset data) throws TrainingException {
+    if (cachedFor != data) {
+      cached = null;
+      cached = features(data);
+      cachedFor = data;
+    }
+    return cached;
+  }
+
+  private Evaluation evaluate(Dataset data, Samples samples, Batch into, SignatureCall call)
+      throws TrainingException {
+    double loss = 0;
+    double correct = 0;
+    for (int from = 0; from < data.size(); from += into.size()) {
+      int count = Math.min(into.size(), data.size() - from);
+      into.fill(samples, null, from, count);
+      into.label(data, null, from, count);
+      call.run();
+      loss += call.output("loss").getFloat(0);
+      correct += call.output("correct").getFloat(0);
+    }
+    return new Evaluation(loss / data.size(), correct / data.size());
+  }
+
+  private Tensor apply(Dataset data, SignatureCall call, String output) throws TrainingException {
+    ByteBuffer made = call.output(output);
+    int bytes = made.capacity() / batch.size();
+    int[] shape = manifest.signatures().get(call.name()).outputs().get(output).shape();
+    shape[0] = data.size();
+    if ((long) bytes * data.size() > Integer.MAX_VALUE) {
+      throw new TrainingException(
+          String.format(
+              Locale.ROOT,
+              "the %s of %d samples are more than 2 GiB: train without keeping them, or with fewer"
+                  + " samples",
+              output,
+              data.size()));
+    }
+    Tensor result = Tensor.zeros(DType.FLOAT32, shape);
+    ByteBuffer all = result.data();
+    Samples samples = Samples.of(data, manifest.input());
+    for (int from = 0; from < data.size(); from += batch.size()) {
+      int count = Math.min(batch.size(), data.size() - from);
+      batch.fill(samples, null, from, count);
+      call.run();
+      ByteBuffer part = made.duplicate();
+      part.position(0).limit(count * bytes);
+      all.put(part);
+    }
+    return result;
+  }
+
+  private SignatureCall featuresCall() {
+    SignatureCall call = calls.get(FEATURES);
+    if (call == null) {
+      Map<String, ByteBuffer> buffers = batch.buffers(SAMPLES);
+      // What the base returns is what the head takes.
+      buffers.put(FEATURES, featuresBatch.samples());
+      call = new SignatureCall(interpreter, FEATURES, signature(FEATURES), buffers);
+      calls.put(FEATURES, call);
+    }
+    return call;
+  }
+
+  private SignatureCall call(String name, Batch inputs, String samples) {
+    SignatureCall call = calls.get(name);
+    if (call == null) {
+      call = new SignatureCall(interpreter, name, signature(name), inputs.buffers(samples));
+      calls.put(name, call);
+    }
+    return call;
+  }
+
+  private Signature signature(String name) {
+    return manifest.signatures().get(name);
+  }
+
+  private void requireFeatures() throws TrainingException {
+    if (!hasFeatures()) {
+      throw new TrainingException(
+          String.format(
+              Locale.ROOT,
+              "bundle '%s' trains '%s', so there is no frozen base whose features could be computed",
+              manifest.name(),
+              manifest.trainable()));
+    }
+  }
+}
