@@ -63,6 +63,7 @@ def main() -> int:
     parser.add_argument("--leave-within", type=float, default=15.0)
     parser.add_argument("--give-up-after", type=float, default=60.0)
     parser.add_argument("--heartbeat", type=float, default=60.0)
+    parser.add_argument("--poll-longest", type=float, default=5.0)
     parser.add_argument("--fail", action="store_true", help="raise while training")
     options = parser.parse_args()
     logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(message)s")
@@ -93,6 +94,7 @@ def main() -> int:
         give_up_after_s=options.give_up_after,
         leave_within_s=options.leave_within,
         heartbeat_s=options.heartbeat,
+        poll_longest_s=options.poll_longest,
         local_time=lambda: time.time() + options.clock_offset,
     )
     try:

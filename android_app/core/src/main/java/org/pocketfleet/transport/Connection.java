@@ -87,6 +87,7 @@ final class Connection {
         new OkHttpClient.Builder()
             .followRedirects(false)
             .followSslRedirects(false)
+            .socketFactory(new PromptSockets())
             .protocols(Collections.singletonList(Protocol.HTTP_1_1))
             .connectionPool(new ConnectionPool(Crew.MAX_AT_ONCE, 1, TimeUnit.MINUTES))
             .connectTimeout(millis(Math.min(timeoutS, LONGEST_CONNECT_S)), TimeUnit.MILLISECONDS)
@@ -117,12 +118,14 @@ final class Connection {
    */
   <R> R call(String name, MessageLite request, Parser<R> answer, int limit, Traffic traffic)
       throws PocketfleetException {
+    long start = System.nanoTime();
     Answer got = post(name, request, limit);
     if (got.status == UNAUTHORIZED && got.clockWasSet) {
       got = post(name, request, limit);
     }
     traffic.add(request.getSerializedSize(), got.content.length);
-    Events.debug("event=called call=%s status=%d", name, got.status);
+    double tookMs = (System.nanoTime() - start) / 1e6;
+    Events.debug("event=called call=%s status=%d ms=%.1f", name, got.status, tookMs);
     if (got.status != 200) {
       throw refusal(name, got);
     }

@@ -126,7 +126,7 @@ public final class ToyMain {
     return sum;
   }
 
-  /** Ends the process as soon as a line is logged, before the client does anything else. */
+  /** Ends the process as soon as a line that begins so is logged, before the client does anything else. */
   private static void crashAt(String line) {
     Events.LOGGER.addHandler(
         new Handler() {
@@ -136,7 +136,7 @@ public final class ToyMain {
 
           @Override
           public void publish(LogRecord record) {
-            if (record.getMessage().equals(line)) {
+            if (record.getMessage().startsWith(line)) {
               Runtime.getRuntime().halt(CRASHED);
             }
           }
