@@ -193,24 +193,44 @@ public class BatteryTest {
   }
 
   @Test
-  public void firstMeterWithFigureIsBelieved() {
-    EnergyMeter none = fixed(null);
-    EnergyMeter model = fixed(new Energy(2, 1, "modelled", "model"));
-    EnergyMeter battery = fixed(new Energy(3, Double.NaN, "battery", "gauge"));
-    assertEquals("modelled", new FirstOf(none, model).stop().method());
-    assertEquals("battery", new FirstOf(battery, model).stop().method());
-    assertNull(new FirstOf(none).stop());
+  public void batteryIsBelievedWhereItHasFigure() throws Exception {
+    long[] tick = {0};
+    boolean[] charging = {false};
+    BatterySensor sensor =
+        () -> {
+          long i = tick[0]++;
+          return sample((double) i, -500_000 - i, NONE, charging[0]);
+        };
+    Energy modelled = new Energy(2, 1, "modelled", "a model");
+    assertEquals("battery", measure(sensor, tick, modelled).method());
+    charging[0] = true;
+    Energy energy = measure(sensor, tick, modelled);
+    assertEquals("modelled", energy.method());
+    assertEquals(2, energy.grossJ(), 0);
+    assertTrue(
+        energy.source(),
+        energy.source().startsWith("a model; not the battery: the device was charging"));
+    assertNull(measure(sensor, tick, null));
   }
 
-  private static EnergyMeter fixed(Energy energy) {
-    return new EnergyMeter() {
-      @Override
-      public void start() {}
+  private static Energy measure(BatterySensor sensor, long[] tick, Energy other) throws Exception {
+    EnergyMeter meter =
+        new BatteryOr(
+            new BatteryMeter(sensor, 1),
+            new EnergyMeter() {
+              @Override
+              public void start() {}
 
-      @Override
-      public Energy stop() {
-        return energy;
-      }
-    };
+              @Override
+              public Energy stop() {
+                return other;
+              }
+            });
+    long before = tick[0];
+    meter.start();
+    while (tick[0] < before + 20) {
+      Thread.sleep(1);
+    }
+    return meter.stop();
   }
 }
