@@ -3,7 +3,10 @@ package org.pocketfleet.app;
 import android.content.Context;
 import java.io.File;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.security.GeneralSecurityException;
+import org.pocketfleet.Events;
 import org.pocketfleet.PocketfleetException;
 import org.pocketfleet.client.StateException;
 import org.pocketfleet.transport.FileNodeKey;
@@ -27,8 +30,9 @@ final class DeviceKey {
    */
   static DeviceKey open(Context context) throws PocketfleetException {
     File file = new File(Places.state(context), "key.pem");
+    File reason = new File(Places.state(context), "key.reason");
     if (file.exists()) {
-      return new DeviceKey(FileNodeKey.loadOrCreate(file), "In a file of this app.");
+      return new DeviceKey(FileNodeKey.loadOrCreate(file), place(reason));
     }
     // Says that there is a key in the keystore: a keystore that fails for once must not cost the
     // phone its name.
@@ -49,9 +53,22 @@ final class DeviceKey {
                 + "); restart the phone, or clear the app's storage to get a new key",
             error);
       }
-      return new DeviceKey(
-          FileNodeKey.loadOrCreate(file),
-          "In a file of this app, as Android's keystore cannot be used (" + why + ").");
+      NodeKey key = FileNodeKey.loadOrCreate(file);
+      try {
+        Files.write(reason.toPath(), why.getBytes(StandardCharsets.UTF_8));
+      } catch (IOException unimportant) {
+        Events.warn("event=no-keystore reason=%s", why);
+      }
+      return new DeviceKey(key, place(reason));
+    }
+  }
+
+  private static String place(File reason) {
+    try {
+      String why = new String(Files.readAllBytes(reason.toPath()), StandardCharsets.UTF_8);
+      return "In a file of this app, as Android's keystore could not be used (" + why + ").";
+    } catch (IOException unknown) {
+      return "In a file of this app.";
     }
   }
 

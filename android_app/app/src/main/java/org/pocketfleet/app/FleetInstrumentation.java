@@ -24,7 +24,47 @@ public final class FleetInstrumentation extends Instrumentation {
   private static final int FAILED = -2;
   private static final long LONGEST_LOCK_MS = 24L * 3600 * 1000;
 
+  private final Shell shell;
   private Bundle arguments;
+
+  /** For Android. */
+  public FleetInstrumentation() {
+    this.shell = new Real();
+  }
+
+  FleetInstrumentation(Shell shell) {
+    this.shell = shell;
+  }
+
+  /** What it needs of Android, and whom it tells. */
+  interface Shell {
+    /** The app's own context. */
+    Context context();
+
+    /** Prints a status. */
+    void status(int code, Bundle bundle);
+
+    /** Ends the process with a result. */
+    void finish(int code, Bundle result);
+  }
+
+  /** Android itself. */
+  private final class Real implements Shell {
+    @Override
+    public Context context() {
+      return getTargetContext();
+    }
+
+    @Override
+    public void status(int code, Bundle bundle) {
+      sendStatus(code, bundle);
+    }
+
+    @Override
+    public void finish(int code, Bundle result) {
+      FleetInstrumentation.this.finish(code, result);
+    }
+  }
 
   @Override
   public void onCreate(Bundle given) {
@@ -36,17 +76,21 @@ public final class FleetInstrumentation extends Instrumentation {
   @Override
   public void onStart() {
     super.onStart();
-    Context context = getTargetContext();
+    work(arguments);
+  }
+
+  /** Starts the client, waits for its end and reports it. */
+  void work(Bundle given) {
     Bundle test = new Bundle();
     test.putString("id", "pocketfleet");
     test.putString("class", FleetInstrumentation.class.getName());
     test.putString("test", "train");
     test.putInt("numtests", 1);
     test.putInt("current", 1);
-    sendStatus(STARTED, test);
+    shell.status(STARTED, test);
     Outcome outcome = new Outcome();
     try {
-      run(context, outcome);
+      run(given, outcome);
     } catch (SettingsException error) {
       outcome.problem = error.getMessage();
     } catch (InterruptedException error) {
@@ -57,7 +101,7 @@ public final class FleetInstrumentation extends Instrumentation {
     if (!good) {
       test.putString("stack", outcome.problem);
     }
-    sendStatus(good ? PASSED : FAILED, test);
+    shell.status(good ? PASSED : FAILED, test);
     Bundle result = new Bundle();
     result.putLong("rounds", outcome.rounds);
     result.putString("problem", outcome.problem);
@@ -65,7 +109,7 @@ public final class FleetInstrumentation extends Instrumentation {
     result.putString(
         REPORT_KEY_STREAMRESULT,
         good ? "\nOK (" + outcome.rounds + " rounds)\n" : "\nFAILED: " + outcome.problem + "\n");
-    finish(good ? Activity.RESULT_OK : Activity.RESULT_CANCELED, result);
+    shell.finish(good ? Activity.RESULT_OK : Activity.RESULT_CANCELED, result);
   }
 
   /** How it went. */
@@ -75,12 +119,11 @@ public final class FleetInstrumentation extends Instrumentation {
     String results = "";
   }
 
-  private void run(Context context, Outcome outcome)
-      throws SettingsException, InterruptedException {
+  private void run(Bundle given, Outcome outcome) throws SettingsException, InterruptedException {
+    Context context = shell.context();
     boolean debuggable =
         (context.getApplicationInfo().flags & ApplicationInfo.FLAG_DEBUGGABLE) != 0;
-    Settings settings =
-        Arguments.apply(context, SettingsStore.load(context), arguments, debuggable);
+    Settings settings = Arguments.apply(context, SettingsStore.load(context), given, debuggable);
     outcome.results = Places.results(context, settings.results).getPath();
     PowerManager.WakeLock lock =
         context
@@ -127,7 +170,7 @@ public final class FleetInstrumentation extends Instrumentation {
         bundle.putString("task", status.task);
         bundle.putLong("round", status.round);
         bundle.putString("words", status.words);
-        sendStatus(PROGRESS, bundle);
+        shell.status(PROGRESS, bundle);
       }
     }
   }

@@ -70,7 +70,15 @@ final class RoundsCard implements Card {
     String kind = round.get("kind").getAsString();
     String number = round.get("round").getAsString() + (kind.equals("evaluate") ? " test" : "");
     if (round.has("problem")) {
-      problem(number + ": " + round.get("problem").getAsString());
+      String problem = round.get("problem").getAsString();
+      boolean declined = problem.startsWith(StatusBoard.DECLINED);
+      wide(
+          number
+              + ": "
+              + (declined
+                  ? "not now, " + problem.substring(StatusBoard.DECLINED.length())
+                  : problem),
+          declined ? R.color.text_second : R.color.problem);
       return;
     }
     JsonObject metrics = round.getAsJsonObject("metrics");
@@ -100,8 +108,8 @@ final class RoundsCard implements Card {
     table.addView(row);
   }
 
-  private void problem(String text) {
-    table.addView(cell(text, R.color.problem));
+  private void wide(String text, int color) {
+    table.addView(cell(text, color));
   }
 
   private TextView cell(String text, int color) {

@@ -1,5 +1,6 @@
 package org.pocketfleet.app;
 
+import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.CopyOnWriteArraySet;
 import org.pocketfleet.app.Status.Phase;
@@ -10,6 +11,9 @@ import org.pocketfleet.client.Task;
 
 /** Turns what the client tells into a {@link Status}, and tells whoever shows it. */
 final class StatusBoard implements ClientListener {
+  /** How the client begins its answer where the phone's conditions are the reason. */
+  static final String DECLINED = "declined: ";
+
   private final Set<Runnable> watchers = new CopyOnWriteArraySet<>();
   private volatile Status status = Status.STOPPED;
 
@@ -77,8 +81,10 @@ final class StatusBoard implements ClientListener {
   @Override
   public void finished(Task task, Reply reply, String problem) {
     if (problem != null) {
-      boolean declined = problem.startsWith("not now: ");
-      set(declined ? Phase.DECLINED : Phase.TROUBLE, declined ? problem.substring(9) : problem);
+      boolean declined = problem.startsWith(DECLINED);
+      set(
+          declined ? Phase.DECLINED : Phase.TROUBLE,
+          declined ? sentence(problem.substring(DECLINED.length())) : problem);
     } else if (!task.kind().equals(Records.QUERY)) {
       set(Phase.WAITING, "Round " + task.round() + " is done.");
     }
@@ -90,6 +96,12 @@ final class StatusBoard implements ClientListener {
   @Override
   public void trouble(String words) {
     set(Phase.TROUBLE, words);
+  }
+
+  private static String sentence(String words) {
+    return words.isEmpty()
+        ? ""
+        : words.substring(0, 1).toUpperCase(Locale.ROOT) + words.substring(1) + ".";
   }
 
   private void set(Phase phase, String words) {

@@ -49,7 +49,7 @@ public final class ReadinessGate implements Gate {
       return null;
     }
     Decision decision = decide(task.kind() + " of round " + task.round());
-    return decision.allowed() ? null : "not now: " + decision.words();
+    return decision.allowed() ? null : decision.words();
   }
 
   /**

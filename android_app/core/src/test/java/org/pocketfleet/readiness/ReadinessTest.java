@@ -157,8 +157,8 @@ public class ReadinessTest {
     Conditions[] now = {good().charging(false).thermalStatus(-1).build()};
     ReadinessGate gate = new ReadinessGate(ReadinessPolicy.DEFAULT, () -> now[0], record, () -> 7);
     assertNull(gate.objection(task("query")));
-    assertEquals("not now: the device is not charging", gate.objection(task("train")));
-    assertEquals("not now: the device is not charging", gate.objection(task("evaluate")));
+    assertEquals("the device is not charging", gate.objection(task("train")));
+    assertEquals("the device is not charging", gate.objection(task("evaluate")));
     now[0] = good().build();
     assertNull(gate.objection(task("train")));
     List<JsonObject> lines = record.last(10);
