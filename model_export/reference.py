@@ -71,6 +71,7 @@ class Reference:
             momentum=optimizer.momentum,
             nesterov=optimizer.nesterov,
             weight_decay=optimizer.weight_decay or None,
+            global_clipnorm=optimizer.clip_norm or None,
         ).apply(gradients, trained)
         return float(loss)
 

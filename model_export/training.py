@@ -11,9 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+import tensorflow as tf
+
 from model_export.layers.base import Applied, Call
 from model_export.network import Network, Node
 from model_export.ops.loss import cross_entropy
+from model_export.ops.sums import sum_to_channels
 from model_export.ops.tensor import Tensor
 from model_export.options import Sgd
 
@@ -171,6 +174,8 @@ def gradient_step(
     passed = forward(network, nodes, given, variables, train=train, batch=batch)
     scores = cross_entropy(passed.values[network.logits], batch.labels, batch.weights)
     gradients = backward(nodes, passed, network.logits, scores.gradient(), first - start)
+    if optimizer.clip_norm:
+        gradients = _clipped(gradients, optimizer.clip_norm)
     changed: dict[str, Tensor] = {}
     moved: dict[str, Tensor] = {}
     for path, gradient in gradients.items():
@@ -183,6 +188,15 @@ def gradient_step(
     for node in nodes:
         changed.update({f"{node.name}/{name}": value for name, value in passed.applied[node.name].updates.items()})
     return StepResult(scores.loss / scores.weight, scores.correct, changed, moved)
+
+
+def _clipped(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Tensor]:
+    """Shorten the vector of all gradients to ``limit`` if it is longer."""
+    squares = tf.stack([tf.reduce_sum(sum_to_channels(gradient * gradient)) for gradient in gradients.values()])
+    # A norm of zero would be divided by; no gradient is that small and of any use.
+    inverse = tf.math.rsqrt(tf.maximum(tf.reduce_sum(squares), 1e-30))
+    factor = tf.minimum(inverse * limit, 1.0)
+    return {path: gradient * factor for path, gradient in gradients.items()}
 
 
 def sgd(

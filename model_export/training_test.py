@@ -59,7 +59,9 @@ OPTIMIZERS = {
     "momentum": Sgd(momentum=0.9),
     "nesterov": Sgd(momentum=0.8, nesterov=True),
     "weight decay": Sgd(weight_decay=0.02),
-    "all": Sgd(momentum=0.9, nesterov=True, weight_decay=0.01),
+    "clipped": Sgd(momentum=0.5, clip_norm=0.05),
+    "clipped, but not reached": Sgd(clip_norm=1e6),
+    "all": Sgd(momentum=0.9, nesterov=True, weight_decay=0.01, clip_norm=0.2),
 }
 
 
@@ -91,6 +93,7 @@ def test_optimizer_is_keras_s_over_several_steps(optimized: tuple[Sgd, Bundle], 
                 momentum=optimizer.momentum,
                 nesterov=optimizer.nesterov,
                 weight_decay=optimizer.weight_decay or None,
+                global_clipnorm=optimizer.clip_norm or None,
             ),
         )
         for dtype in ("float64", "float32")

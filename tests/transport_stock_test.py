@@ -18,6 +18,7 @@ from edge_client.errors import EdgeError
 from edge_client.worker import Worker
 from model_export.bundle import Bundle
 from tests.interpreters import find_interpreter
+from tests.java_client import java_command
 from tests.superlink import Process, SuperLink, make_tls_files, start_supernode, until
 from tests.toy_server import Exchange, Toy, handled, python_toy
 
@@ -160,8 +161,9 @@ def test_a_mixed_federation(toy: Toy, superlink: SuperLink, tmp_path: Path) -> N
     assert_exact(weights, 2)
 
 
+@pytest.mark.parametrize("language", ["python", "java"])
 def test_our_client_app_in_a_stock_supernode_beside_our_client(
-    superlink: SuperLink, tmp_path: Path, digits_bundle: Path, digits: Digits
+    superlink: SuperLink, tmp_path: Path, digits_bundle: Path, digits: Digits, language: str
 ) -> None:
     """Both train the same real bundle; the result is what the same workers give in this process."""
     initial = Bundle.load(digits_bundle).initial()
@@ -169,7 +171,8 @@ def test_our_client_app_in_a_stock_supernode_beside_our_client(
     test = digits.save_test(tmp_path / "test.npz")
     ours = Process(
         [
-            *(sys.executable, "-m", "edge_client.cli", "run", f"--server={superlink.address}", "--insecure"),
+            *(java_command() if language == "java" else (sys.executable, "-m", "edge_client.cli")),
+            *("run", f"--server={superlink.address}", "--insecure"),
             *(f"--bundle={digits_bundle}", f"--data={data[0]}", f"--test-data={test}", "--name=ours", "--threads=1"),
             f"--state={tmp_path / 'state'}",
         ],

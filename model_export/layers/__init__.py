@@ -19,7 +19,14 @@ from model_export.layers.pooling import (
     PoolingRule,
 )
 from model_export.layers.sequence import Conv1DRule, OverRowRule, Pooling1DRule, ZeroPadding1DRule
-from model_export.layers.shaping import DropoutRule, PermuteRule, RescalingRule, ReshapeRule, ZeroPadding2DRule
+from model_export.layers.shaping import (
+    Cropping2DRule,
+    DropoutRule,
+    PermuteRule,
+    RescalingRule,
+    ReshapeRule,
+    ZeroPadding2DRule,
+)
 from model_export.ops.pooling import average_pool, max_pool
 
 __all__ = ["RULES"]
@@ -33,6 +40,7 @@ RULES: dict[type, LayerRule] = {
     keras.layers.Concatenate: ConcatenateRule(),
     keras.layers.Conv1D: Conv1DRule(),
     keras.layers.Conv2D: Conv2DRule(),
+    keras.layers.Cropping2D: Cropping2DRule(),
     keras.layers.Dense: DenseRule(),
     keras.layers.DepthwiseConv2D: DepthwiseConv2DRule(),
     keras.layers.Dropout: DropoutRule(),

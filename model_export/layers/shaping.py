@@ -12,7 +12,7 @@ from model_export.ops.dropout import dropout_mask
 from model_export.ops.tensor import Tensor
 from model_export.ops.windows import pad_or_crop
 
-__all__ = ["DropoutRule", "PermuteRule", "RescalingRule", "ReshapeRule", "ZeroPadding2DRule"]
+__all__ = ["Cropping2DRule", "DropoutRule", "PermuteRule", "RescalingRule", "ReshapeRule", "ZeroPadding2DRule"]
 
 
 class ReshapeRule(LayerRule):
@@ -53,6 +53,22 @@ class ZeroPadding2DRule(LayerRule):
         height, width = x.shape[1:3]
         y = pad_or_crop(x, (top, left), (top + height + bottom, left + width + right))
         return Applied(y, lambda dy: Gradients((pad_or_crop(dy, (-top, -left), (height, width)),)))
+
+
+class Cropping2DRule(LayerRule):
+    """``Cropping2D``."""
+
+    def refusal(self, layer: Layer) -> Optional[str]:
+        """See `LayerRule`."""
+        return unsupported_setting(layer, data_format="channels_last")
+
+    def apply(self, layer: Layer, call: Call) -> Applied:
+        """See `LayerRule`."""
+        x = call.inputs[0]
+        (top, bottom), (left, right) = layer.cropping
+        height, width = x.shape[1:3]
+        y = x[:, top : height - bottom, left : width - right]
+        return Applied(y, lambda dy: Gradients((pad_or_crop(dy, (top, left), (height, width)),)))
 
 
 class RescalingRule(LayerRule):

@@ -18,9 +18,10 @@ from model_export.zoo.pretrained import load_npz
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_architecture_can_be_exported(name: str) -> None:
-    network = read_network(build(name, (32, 32, 3), 7))
+    shape = {"sensor_cnn": (128, 6)}.get(name, (32, 32, 3))
+    network = read_network(build(name, shape, 7))
     assert network.classes == 7
-    assert network.input_shape == (32, 32, 3)
+    assert network.input_shape == shape
     head = network.nodes[first_trained(network, "head") :]
     assert all(type(node.layer) is keras.layers.Dense for node in head)
 
@@ -74,6 +75,12 @@ def test_resnet18_has_the_usual_size() -> None:
     assert parameters(build("resnet18", (32, 32, 3), 10)) == 11_173_962
 
 
+@pytest.mark.parametrize(("width", "millions"), [(0.5, 1.366792), (1.0, 2.278604)])
+def test_shufflenet_v2_has_the_papers_size(width: float, millions: float) -> None:
+    # Table 8 of the paper: 1.4 M and 2.3 M; to the last parameter those of the reference implementation.
+    assert parameters(build("shufflenet_v2", (224, 224, 3), 1000, width=width)) == round(millions * 1e6)
+
+
 def test_mlp_is_the_iot_papers() -> None:
     model = build("mlp", (4,), 2)
     assert [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)] == [10] * 5 + [2]
@@ -86,6 +93,8 @@ def test_mlp_is_the_iot_papers() -> None:
         (("resnet", (32, 32, 3), 5), {}, "no architecture is called 'resnet'; there are mlp, mobilenet_v1, "),
         (("small_cnn", (32, 32, 3), 5), {"width": 2}, "small_cnn has no option 'width'; it has filters, dropout"),
         (("resnet20", (32, 32, 3), 5), {"width": 0}, r"resnet20 cannot be built for input .*: width is 0"),
+        (("shufflenet_v2", (32, 32, 3), 5), {"width": 0.7}, r"width is 0.7; the paper has 0.5, 1.0, 1.5, 2.0"),
+        (("sensor_cnn", (32, 32, 3), 5), {}, r"sensor_cnn cannot be built .* readings by channels"),
         (("mobilenet_v2", (8, 8, 3), 5), {}, r"mobilenet_v2 cannot be built for input \[8, 8, 3\]"),
         (("mobilenet_v2", (32, 32, 3), 5), {"weights": "/none.npz"}, "/none.npz: no such weight file"),
     ],

@@ -42,6 +42,7 @@ examples:
         parser.add_argument("--momentum", type=float, default=0.0, metavar="X", help="of SGD (default: 0)")
         parser.add_argument("--nesterov", action="store_true", help="Nesterov momentum")
         parser.add_argument("--weight-decay", type=float, default=0.0, metavar="X", help="of SGD (default: 0)")
+        parser.add_argument("--clip-norm", type=float, default=0.0, metavar="X", help="of all gradients (default: off)")
         parser.add_argument("--proximal", action="store_true", help="with FedProx's proximal term")
         parser.add_argument("--scale", type=float, metavar="X", help="devices feed pixel * scale + offset")
         parser.add_argument("--offset", type=float, metavar="X", help="see --scale")
@@ -85,7 +86,9 @@ examples:
             batch_size=options.batch,
             trainable=options.train,
             cuts=tuple(filter(None, options.cuts.split(","))),
-            optimizer=model_export.Sgd(options.momentum, options.nesterov, options.weight_decay, options.proximal),
+            optimizer=model_export.Sgd(
+                options.momentum, options.nesterov, options.weight_decay, options.proximal, options.clip_norm
+            ),
             name=options.name,
             classes=options.class_names.split(",") if options.class_names else None,
             input_scale=scale if options.scale is None else options.scale,

@@ -8,6 +8,7 @@ public final class FitOptions {
   private final double mu;
   private final long seed;
   private final double cutoffSeconds;
+  private final int maxSteps;
   private final boolean cacheFeatures;
 
   private FitOptions(Builder builder) {
@@ -17,6 +18,7 @@ public final class FitOptions {
     this.mu = builder.mu;
     this.seed = builder.seed;
     this.cutoffSeconds = builder.cutoffSeconds;
+    this.maxSteps = builder.maxSteps;
     this.cacheFeatures = builder.cacheFeatures;
   }
 
@@ -60,6 +62,11 @@ public final class FitOptions {
     return cutoffSeconds;
   }
 
+  /** Most steps, whatever the epochs; 0: no limit. */
+  public int maxSteps() {
+    return maxSteps;
+  }
+
   /** Whether the features of a frozen base are computed once and kept. */
   public boolean cacheFeatures() {
     return cacheFeatures;
@@ -73,6 +80,7 @@ public final class FitOptions {
     private double mu;
     private long seed;
     private double cutoffSeconds;
+    private int maxSteps;
     private boolean cacheFeatures = true;
 
     private Builder(int epochs, double learningRate) {
@@ -101,6 +109,12 @@ public final class FitOptions {
     /** Sets {@link FitOptions#cutoffSeconds()}. */
     public Builder cutoffSeconds(double value) {
       cutoffSeconds = value;
+      return this;
+    }
+
+    /** Sets {@link FitOptions#maxSteps()}. */
+    public Builder maxSteps(int value) {
+      maxSteps = value;
       return this;
     }
 

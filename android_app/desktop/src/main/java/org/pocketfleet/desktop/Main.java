@@ -13,10 +13,13 @@ public final class Main {
       "usage: pocketfleet-client COMMAND [options]\n\n"
           + "Train a bundle on this device's data for a Flower server.\n\n"
           + "commands:\n"
-          + "  key    print this device's public key\n\n"
+          + "  run    take part until told to leave\n"
+          + "  key    print this device's public key\n"
+          + "  fit    train a bundle on local data, without a server\n\n"
           + "pocketfleet-client COMMAND --help says more.\n\n"
           + "examples:\n"
-          + "  # the key to enrol at a server that admits only known devices\n"
+          + RunCommand.EXAMPLES
+          + "\n\n  # the key to enrol at a server that admits only known devices\n"
           + "  pocketfleet-client key --state ~/.pocketfleet > board-3.pem\n";
 
   private Main() {}
@@ -36,8 +39,12 @@ public final class Main {
     List<String> rest = arguments.subList(Math.min(1, arguments.size()), arguments.size());
     try {
       switch (command) {
+        case "run":
+          return RunCommand.run(rest);
         case "key":
           return KeyCommand.run(rest);
+        case "fit":
+          return FitCommand.run(rest);
         case "-h":
         case "--help":
           System.out.print(HELP);

@@ -73,7 +73,7 @@ public final class ToyMain {
     try {
       ClientConfig.Builder config =
           ClientOptions.config(options)
-              .insecure(!options.has("--ca"))
+              .insecure(!options.has("--ca") && !options.has("--pin"))
               .localTime(() -> System.currentTimeMillis() / 1000.0 + offset);
       Service.run(config.build(), new ToyMain(options)::handle);
     } catch (PocketfleetException error) {
@@ -126,7 +126,10 @@ public final class ToyMain {
     return sum;
   }
 
-  /** Ends the process as soon as a line that begins so is logged, before the client does anything else. */
+  /**
+   * Ends the process as soon as a line that begins so is logged, before the client does anything
+   * else.
+   */
   private static void crashAt(String line) {
     Events.LOGGER.addHandler(
         new Handler() {
