@@ -6,6 +6,7 @@
  * the sizes of pthread's types and on their static initial values (zeros).
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -22,11 +23,14 @@ size_t __strlen_chk(const char *text, size_t room) {
   return length;
 }
 
-/* System properties tune Android; a desktop has none. */
+/*
+ * System properties. Only one is known here: TensorFlow Lite uses XNNPACK only where this number says that Android is 4.4
+ * or newer. 26 is the oldest that our app runs on.
+ */
 int __system_property_get(const char *name, char *value) {
-  (void)name;
-  if (value) *value = 0;
-  return 0;
+  const char *known = strcmp(name, "ro.build.version.sdk") ? "" : "26";
+  strcpy(value, known);
+  return (int)strlen(known);
 }
 
 void android_set_abort_message(const char *message) { fprintf(stderr, "tensorflow-lite: %s\n", message); }
@@ -105,6 +109,23 @@ long Bysconf(int name) { /* sysconf, by bionic's numbers */
       errno = EINVAL;
       return -1;
   }
+}
+
+/*
+ * dlsym(RTLD_DEFAULT, ...). Bionic looks in the caller's own library, too; glibc does so only if that was loaded for all
+ * to see, and Java loads for itself. TensorFlow Lite looks for its XNNPACK delegate in this way.
+ */
+void *Blsym(void *handle, const char *name) {
+  void *found = dlsym(handle, name);
+  Dl_info caller;
+  if (!found && handle == RTLD_DEFAULT && dladdr(__builtin_return_address(0), &caller)) {
+    void *library = dlopen(caller.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    if (library) {
+      found = dlsym(library, name);
+      dlclose(library);
+    }
+  }
+  return found;
 }
 
 #ifdef __aarch64__

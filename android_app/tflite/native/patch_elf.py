@@ -25,8 +25,8 @@ DIFFERENT = frozenset(
     (
         # What takes a FILE: bionic's stdin, stdout and stderr are elements of an array.
         *("fclose", "fflush", "fileno", "fprintf", "fputc", "fread", "fwrite", "vfprintf"),
-        # glibc's strerror_r returns a pointer; the numbers that sysconf takes are others.
-        *("strerror_r", "sysconf"),
+        # glibc's strerror_r returns a pointer; the numbers that sysconf takes are others; dlsym looks elsewhere.
+        *("strerror_r", "sysconf", "dlsym"),
     )
 )
 """Functions whose behaviour differs between the two C libraries."""
