@@ -9,6 +9,7 @@ from typing import Optional
 
 import numpy as np
 
+from device_profiles import load_profile
 from model_export.files import write_atomically
 from model_export.signing import load_or_create_key, publish
 from python_server.partition import iid
@@ -99,7 +100,7 @@ def prepare_demo(
     held_out = int(_TEST_SHARE * len(x))
     test, train = order[:held_out], order[held_out:]
     np.savez(folder / "test.npz", x=x[test], y=y[test])
-    names = (*CLIENTS, JAVA_CLIENT) if java_client else CLIENTS
+    names = (JAVA_CLIENT, *CLIENTS) if java_client else CLIENTS
     for name, rows in zip(names, iid(len(train), len(names), seed=_SEED)):
         np.savez(folder / f"{name}.npz", x=x[train[rows]], y=y[train[rows]])
     progress("exporting a CNN as a trainable TensorFlow Lite model")
@@ -132,13 +133,14 @@ def prepare_demo(
 
 
 def _client_tables(names: tuple[str, ...], java_client: Optional[Path]) -> str:
+    power = load_profile("generic").power
     tables = []
-    for rank, name in enumerate(names):
-        table = (
-            f'[[clients]]\nname = "{name}"\nprocessor = "{name}"\ndata = "{name}.npz"\nthreads = 1\nnice = {6 * rank}\n'
-        )
+    for name in names:
+        nice = 9 * CLIENTS.index(name) if name in CLIENTS else 0
+        table = f'[[clients]]\nname = "{name}"\nprocessor = "{name}"\ndata = "{name}.npz"\nthreads = 1\nnice = {nice}\n'
         if name == JAVA_CLIENT:
-            table += f"command = {json.dumps(['java', '-jar', str(java_client)])}\n"
+            watts = ["--power-idle-w", str(power.idle_w), "--power-active-w", str(power.busy_w_per_core)]
+            table += f"command = {json.dumps(['java', '-jar', str(java_client)])}\nextra = {json.dumps(watts)}\n"
         tables.append(table)
     return "\n".join(tables)
 

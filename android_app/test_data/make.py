@@ -135,7 +135,9 @@ def _make_bundles(output: Path) -> None:
     export(whole, output / "whole", batch_size=16, cuts=("conv-2",), optimizer=optimizer, input_scale=1 / 255)
     norm = small_cnn((8, 8, 1), 10, filters=(8, 16))
     optimizer = Sgd(momentum=0.9, proximal=True)
-    export(norm, output / "norm", batch_size=16, name="norm", optimizer=optimizer, input_scale=1 / 127.5, input_offset=-1)
+    export(
+        norm, output / "norm", batch_size=16, name="norm", optimizer=optimizer, input_scale=1 / 127.5, input_offset=-1
+    )
     head = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
