@@ -58,11 +58,19 @@ final class FleetRun implements Run {
           "No key by which to trust models yet. Open the invitation of the server.");
     }
     ClientConfig config = config();
-    WorkerSettings work = work();
     Gate gate = settings.gated ? gate(context, settings) : task -> null;
-    try (Worker worker = Worker.open(bundles(), work)) {
+    try (Worker worker = worker()) {
       serve(config, worker, gate);
     }
+  }
+
+  /**
+   * Opens model and data as the settings say.
+   *
+   * @throws PocketfleetException they cannot be used
+   */
+  Worker worker() throws PocketfleetException {
+    return Worker.open(bundles(), work());
   }
 
   private void serve(ClientConfig config, Handler handler, Gate gate) throws PocketfleetException {
