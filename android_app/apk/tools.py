@@ -87,7 +87,8 @@ def tools_classpath(*, google: bool) -> list[Path]:
     """Return the jars of ``tools/pom.xml``, fetched through Maven if they are not there."""
     listing = ANDROID / "tools" / "target" / "classpath.txt"
     pom = ANDROID / "tools" / "pom.xml"
-    if not listing.exists() or listing.stat().st_mtime < max(pom.stat().st_mtime, (ANDROID / "pom.xml").stat().st_mtime):
+    changed = max(pom.stat().st_mtime, (ANDROID / "pom.xml").stat().st_mtime)
+    if not listing.exists() or listing.stat().st_mtime < changed:
         maven(["-f", str(pom), "dependency:build-classpath", f"-Dmdep.outputFile={listing}"], google=google)
     jars = [Path(entry) for entry in listing.read_text().strip().split(":")]
     gone = [jar for jar in jars if not jar.exists()]

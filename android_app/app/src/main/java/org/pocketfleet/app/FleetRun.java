@@ -26,7 +26,7 @@ import org.pocketfleet.report.JsonLines;
 final class FleetRun implements Run {
   static final String DECISIONS = "decisions.jsonl";
   private static final long MAX_DECISION_BYTES = 128 << 10;
-  private static final double LEAVE_WITHIN_S = 5;
+  private static final double LEAVE_WITHIN_S = 3;
 
   private final Context context;
   private final Settings settings;

@@ -11,7 +11,6 @@ import java.io.File;
 import java.nio.file.Files;
 import java.util.Arrays;
 import java.util.List;
-import org.junit.After;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.runner.RunWith;
@@ -27,11 +26,6 @@ public class PhoneProgram {
   @Rule public final Phone phone = new Phone();
 
   private ServiceController<FleetService> service;
-
-  @After
-  public void printLog() throws Exception {
-    System.out.print(EventLog.text(phone.app, Places.results(phone.app, "")));
-  }
 
   @Test
   public void work() throws Exception {
@@ -65,7 +59,10 @@ public class PhoneProgram {
       shadowOf(Looper.getMainLooper()).idle();
       Thread.sleep(20);
     }
+    phone.until("the service has left", () -> shadowOf(service.get()).isStoppedBySelf());
     assertEquals("", problem());
+    // Java's own log is shut down by now.
+    System.out.println("phone: off");
   }
 
   private String problem() {
