@@ -25,10 +25,10 @@ import java.util.Map;
  * JSON a finished task, oldest first.
  *
  * <p>Fields: {@code time} (seconds since the epoch, by the device's clock), {@code kind}, {@code
- * round}, {@code seconds} (of work), {@code metrics} (of the answer, by their names on the wire),
- * {@code problem} (why the server got an error; absent if it got an answer), {@code declined}
- * (whether the device's owner's conditions were the reason). The file is bounded: when it is full,
- * its older half goes.
+ * round}, {@code seconds} (of work), {@code metrics} and {@code info} (of the answer, by their
+ * names on the wire), {@code problem} (why the server got an error; absent if it got an answer),
+ * {@code declined} (whether the device's owner's conditions were the reason). The file is bounded:
+ * when it is full, its older half goes.
  */
 public final class RoundLog {
   /** Name of the file in a state directory. */
@@ -74,6 +74,13 @@ public final class RoundLog {
       }
     }
     line.add("metrics", metrics);
+    JsonObject info = new JsonObject();
+    if (reply != null) {
+      for (Map.Entry<String, Object> word : reply.info().entrySet()) {
+        info.addProperty(word.getKey(), word.getValue().toString());
+      }
+    }
+    line.add("info", info);
     if (problem != null) {
       line.addProperty("problem", problem);
     }

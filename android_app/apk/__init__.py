@@ -1,0 +1,1 @@
+"""Builds the Android app into an APK, and checks it."""

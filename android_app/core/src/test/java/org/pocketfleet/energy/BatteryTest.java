@@ -1,0 +1,236 @@
+package org.pocketfleet.energy;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertNull;
+import static org.junit.Assert.assertTrue;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.Test;
+import org.pocketfleet.energy.CurrentCalibration.Basis;
+
+/** Gauges as phones really have them: other units, other signs, silent, stuck, charging. */
+public class BatteryTest {
+  private static final long NONE = BatterySample.ABSENT;
+  private static final double VOLTS = 4.0;
+
+  /** One reading a second of a phone that draws 0.5 A, 0.6 A, 0.5 A, … at 4 V. */
+  private static List<BatterySample> gauge(
+      int seconds, double unitsPerAmpere, double counterPerMicroampereHour, boolean charging) {
+    List<BatterySample> samples = new ArrayList<>();
+    double usedMicroampereHours = 0;
+    for (int i = 0; i <= seconds; i++) {
+      double amperes = i % 2 == 0 ? 0.5 : 0.6;
+      usedMicroampereHours = i * 0.55e6 / 3600;
+      long counter =
+          counterPerMicroampereHour == 0
+              ? NONE
+              : (long) ((3e6 - usedMicroampereHours) * counterPerMicroampereHour);
+      samples.add(sample(i, Math.round(amperes * unitsPerAmpere), counter, charging));
+    }
+    return samples;
+  }
+
+  private static BatterySample sample(double second, long current, long counter, boolean charging) {
+    return new BatterySample(
+        (long) (second * 1e9), current, (int) (VOLTS * 1000), counter, charging);
+  }
+
+  private static BatteryFigure figure(List<BatterySample> samples) {
+    return BatteryFigure.of(samples, CurrentCalibration.of(samples));
+  }
+
+  @Test
+  public void unitsAndSignsOfAllKindsGiveTheSameJoules() {
+    double expected = 0.55 * VOLTS * 60;
+    for (double unitsPerAmpere : new double[] {1e6, -1e6, 1e3, -1e3}) {
+      for (double counter : new double[] {0, 1}) {
+        BatteryFigure figure = figure(gauge(60, unitsPerAmpere, counter, false));
+        assertNull(figure.problem());
+        assertEquals(expected, figure.energy().grossJ(), 1e-6);
+        assertTrue(Double.isNaN(figure.energy().idleJ()));
+        assertEquals("battery", figure.energy().method());
+        String source = figure.energy().source();
+        assertTrue(source, source.contains("1.0 Hz, coverage 100 %"));
+        assertTrue(source, source.contains(Math.abs(unitsPerAmpere) == 1e6 ? "µA" : "mA"));
+        assertTrue(source, source.endsWith(counter == 0 ? "fair (the unit is assumed)" : "good"));
+      }
+    }
+  }
+
+  @Test
+  public void counterThatFitsNeitherUnitGivesNoFigure() {
+    List<BatterySample> samples = gauge(60, 1e6, 8, false);
+    assertEquals(Basis.CONTRADICTED, CurrentCalibration.of(samples).basis());
+    assertNull(figure(samples).energy());
+    assertTrue(figure(samples).problem().contains("charge counter"));
+  }
+
+  @Test
+  public void counterIsComparedOnlyWhereReadingsFollowEachOther() {
+    // Three stretches of 60 s with an hour of sleep in between, in which the counter went on
+    // falling.
+    List<BatterySample> samples = new ArrayList<>();
+    for (int stretch = 0; stretch < 3; stretch++) {
+      for (BatterySample sample : gauge(60, 1e6, 1, false)) {
+        samples.add(
+            sample(
+                sample.timeNs() / 1e9 + stretch * 3600,
+                sample.current(),
+                sample.chargeCounter() - stretch * 100_000L,
+                false));
+      }
+    }
+    assertEquals(Basis.CONFIRMED, CurrentCalibration.of(samples).basis());
+  }
+
+  @Test
+  public void silentGaugesGiveNoFigure() {
+    for (long current : new long[] {0, NONE, Long.MIN_VALUE}) {
+      List<BatterySample> samples = new ArrayList<>();
+      for (int i = 0; i <= 20; i++) {
+        samples.add(sample(i, current, NONE, false));
+      }
+      assertNull(figure(samples).energy());
+      assertEquals("the battery's gauge gives no current", figure(samples).problem());
+    }
+  }
+
+  @Test
+  public void stuckGaugeGivesNoFigure() {
+    List<BatterySample> samples = new ArrayList<>();
+    for (int i = 0; i <= 20; i++) {
+      samples.add(sample(i, -412_000, NONE, false));
+    }
+    assertNull(figure(samples).energy());
+    assertEquals("the battery's gauge is stuck at -412000", figure(samples).problem());
+  }
+
+  @Test
+  public void slowGaugeIsFlagged() {
+    List<BatterySample> samples = new ArrayList<>();
+    for (int i = 0; i <= 60; i++) {
+      samples.add(sample(i, -400_000 - 1000L * (i / 15), NONE, false));
+    }
+    assertTrue(figure(samples).energy().source().contains("poor"));
+  }
+
+  @Test
+  public void chargingIsLeftOut() {
+    assertNull(figure(gauge(60, 1e6, 0, true)).energy());
+    List<BatterySample> samples = gauge(100, -1e6, 0, false);
+    // Plugged in for a moment: the rest still stands for 96 % of the time.
+    samples.set(50, sample(50, 900_000, NONE, true));
+    samples.set(51, sample(51, 900_000, NONE, true));
+    BatteryFigure figure = figure(samples);
+    assertEquals(97 * 0.55 * VOLTS, figure.energy().grossJ(), 0.5);
+    assertTrue(figure.energy().source().contains("coverage 97 %"));
+    for (int i = 20; i < 60; i++) {
+      samples.set(i, sample(i, 900_000, NONE, true));
+    }
+    assertNull(figure(samples).energy());
+    assertTrue(figure(samples).problem().contains("charging"));
+  }
+
+  @Test
+  public void currentThatFlowsBackIsNoConsumption() {
+    // A gauge that says "discharging" while the charger delivers: the sign gives it away.
+    List<BatterySample> samples = gauge(100, -1e6, 0, false);
+    for (int i = 30; i < 60; i++) {
+      samples.set(i, sample(i, 900_000, NONE, false));
+    }
+    assertNull(figure(samples).energy());
+    assertTrue(figure(samples).problem().contains("cover only"));
+  }
+
+  @Test
+  public void gapsAreNotFilled() {
+    List<BatterySample> samples = gauge(100, 1e6, 0, false);
+    samples.subList(40, 80).clear();
+    assertNull(figure(samples).energy());
+  }
+
+  @Test
+  public void trapezoidFollowsTheRealTimes() {
+    EnergyIntegrator integrator = new EnergyIntegrator(5);
+    integrator.add(0, 1);
+    integrator.add(2, 3);
+    integrator.add(2, 100);
+    integrator.add(1.5, 100);
+    integrator.add(2.5, 3);
+    integrator.add(3.5, Double.NaN);
+    integrator.add(4, 1);
+    integrator.add(5, 1);
+    integrator.add(11, 1);
+    assertEquals(4 + 1.5 + 1, integrator.joules(), 1e-12);
+    assertEquals(3.5, integrator.coveredS(), 1e-12);
+  }
+
+  @Test
+  public void meterReadsFromItsOwnThread() throws Exception {
+    long[] tick = {0};
+    BatteryMeter meter =
+        new BatteryMeter(
+            () -> {
+              long i = tick[0]++;
+              return sample((double) i, -500_000 - i, NONE, false);
+            },
+            1);
+    for (int interval = 0; interval < 2; interval++) {
+      long before = tick[0];
+      meter.start();
+      while (tick[0] < before + 20) {
+        Thread.sleep(1);
+      }
+      Energy energy = meter.stop();
+      assertNull(meter.problem());
+      // The clock of these samples goes one second a reading.
+      assertEquals((tick[0] - 1 - before) * 0.5 * VOLTS, energy.grossJ(), 1);
+    }
+    long after = tick[0];
+    Thread.sleep(20);
+    assertEquals("the thread has ended", after, tick[0]);
+  }
+
+  @Test
+  public void batteryIsBelievedWhereItHasFigure() throws Exception {
+    long[] tick = {0};
+    boolean[] charging = {false};
+    BatterySensor sensor =
+        () -> {
+          long i = tick[0]++;
+          return sample((double) i, -500_000 - i, NONE, charging[0]);
+        };
+    Energy modelled = new Energy(2, 1, "modelled", "a model");
+    assertEquals("battery", measure(sensor, tick, modelled).method());
+    charging[0] = true;
+    Energy energy = measure(sensor, tick, modelled);
+    assertEquals("modelled", energy.method());
+    assertEquals(2, energy.grossJ(), 0);
+    assertTrue(
+        energy.source(),
+        energy.source().startsWith("a model; not the battery: the device was charging"));
+    assertNull(measure(sensor, tick, null));
+  }
+
+  private static Energy measure(BatterySensor sensor, long[] tick, Energy other) throws Exception {
+    EnergyMeter meter =
+        new BatteryOr(
+            new BatteryMeter(sensor, 1),
+            new EnergyMeter() {
+              @Override
+              public void start() {}
+
+              @Override
+              public Energy stop() {
+                return other;
+              }
+            });
+    long before = tick[0];
+    meter.start();
+    while (tick[0] < before + 20) {
+      Thread.sleep(1);
+    }
+    return meter.stop();
+  }
+}

@@ -1,0 +1,103 @@
+"""The Android app in a federation: its service on Robolectric's Android 14 beside a Python client, over TLS."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from python_server.experiment import load_experiment
+from python_server.progress import Progress
+from python_server.run_reader import RunReader
+from python_server.train import train
+
+pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # within flwr
+
+APP = Path(__file__).resolve().parent.parent / "android_app"
+TARGET = APP / "app" / "target"
+ROUNDS = 3
+EXPERIMENT = """
+name = "phone"
+seed = 3
+rounds = {rounds}
+[model]
+bundle = "{bundle}"
+[data]
+test = "test.npz"
+[train]
+epochs = 2
+learning_rate = 0.05
+[server]
+port = 0
+round_deadline_s = 120
+[[clients]]
+name = "board"
+data = "board.npz"
+[[clients]]
+name = "phone"
+data = "phone.npz"
+command = {command}
+"""
+
+
+def phone_command() -> list[str]:
+    """Return the command that switches the phone on, before the client's arguments; builds the app if need be."""
+    if shutil.which("mvn") is None or shutil.which("aapt2") is None:
+        what = "no Maven or no aapt2 to build the app with (Debian: maven openjdk-17-jdk-headless aapt)"
+        if os.environ.get("CI"):
+            pytest.fail(what)
+        pytest.skip(what)
+    jars = list(TARGET.glob("pocketfleet-app-*.jar"))
+    sdks = TARGET / "robolectric-sdks"
+    if not jars or not sdks.exists() or jars[0].stat().st_mtime < newest():
+        command = ["mvn", "-B", "-q", "-pl", "app", "-am", "package", "-Dtest=NoneOfThem"]
+        command += ["-Dsurefire.failIfNoSpecifiedTests=false"]
+        done = subprocess.run(command, cwd=APP, capture_output=True, text=True, check=False)
+        assert not done.returncode, f"{' '.join(command)} failed:\n{done.stdout[-8000:]}\n{done.stderr[-2000:]}"
+        next(TARGET.glob("pocketfleet-app-*.jar")).touch()
+    class_path = [TARGET / "test-classes", TARGET / "classes", (TARGET / "test-classpath.txt").read_text().strip()]
+    return [
+        "java",
+        "-Xmx1g",
+        f"-Djava.library.path={APP / 'tflite' / 'target' / 'native' / 'linux-x86_64'}",
+        "-Drobolectric.offline=true",
+        f"-Drobolectric.dependency.dir={sdks}",
+        "-Dorg.robolectric.packagesToNotAcquire=org.tensorflow.lite.",
+        "-cp",
+        os.pathsep.join(map(str, class_path)),
+        "org.pocketfleet.app.PhoneMain",
+    ]
+
+
+def newest() -> float:
+    """When a source of the app was last changed."""
+    sources = [APP / "pom.xml"]
+    for module in ("tflite", "core", "app"):
+        sources += [APP / module / "pom.xml", *(APP / module / "src").rglob("*.*")]
+    return max(source.stat().st_mtime for source in sources)
+
+
+def test_phone_and_board_train_together(tmp_path: Path, digits: Any, digits_bundle: Path) -> None:
+    for number, name in enumerate(("board", "phone")):
+        digits.save(tmp_path / f"{name}.npz", slice(400 * number, 400 * (number + 1)))
+    digits.save_test(tmp_path / "test.npz")
+    file = tmp_path / "phone.toml"
+    file.write_text(EXPERIMENT.format(rounds=ROUNDS, bundle=digits_bundle, command=json.dumps(phone_command())))
+    with RunReader(train(load_experiment(file), runs=tmp_path / "runs", progress=Progress()).run) as reader:
+        rounds = [row for row in reader.rounds() if row.round]
+        assert [(row.asked, row.used, row.weight) for row in rounds] == [(2, 2, 800)] * ROUNDS
+        devices = {device.name: device for device in reader.devices()}
+        facts = devices["phone"].facts
+        assert str(facts["system"]).startswith("Android 14 ")
+        assert facts["num-examples"] == 400
+        names = {device.device: device.name for device in reader.devices()}
+        work = [row for row in reader.device_rounds() if row.round and names[row.device] == "phone"]
+        assert [row.outcome for row in work] == ["ok"] * ROUNDS
+        assert all(row.steps == row.planned_steps for row in work)
+        log = next((tmp_path / "runs").rglob("client-phone.log")).read_text()
+        assert "phone: off" in log, log[-3000:]
