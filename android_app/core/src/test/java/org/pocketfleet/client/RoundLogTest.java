@@ -28,13 +28,13 @@ public class RoundLogTest {
     metrics.put("train-loss", 0.5);
     metrics.put("steps", 12L);
     metrics.put("odd", Double.NaN);
-    Reply reply = new Reply(metrics, Collections.emptyMap(), null);
+    Reply reply = new Reply(metrics, Collections.singletonMap("runtime", "java"), null);
     log.add(task(1), 1.8e9, 2.5, reply, null, false);
     log.add(task(2), 1.8e9 + 9, 0, null, "declined: battery at 9 %", true);
     List<JsonObject> lines = new RoundLog(folder.getRoot()).last(9);
     assertEquals(
         "{\"time\":1.8E9,\"kind\":\"train\",\"round\":1,\"seconds\":2.5,"
-            + "\"metrics\":{\"train-loss\":0.5,\"steps\":12},\"declined\":false}",
+            + "\"metrics\":{\"train-loss\":0.5,\"steps\":12},\"info\":{\"runtime\":\"java\"},\"declined\":false}",
         lines.get(0).toString());
     assertEquals("declined: battery at 9 %", lines.get(1).get("problem").getAsString());
     assertTrue(lines.get(1).get("declined").getAsBoolean());
