@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,3 +77,21 @@ def test_only_one_file_knows_the_runtimes_and_one_flower() -> None:
             if name.partition(".")[0] in names
         }
         assert found <= {owner}
+
+
+JAVA = ROOT / "android_app" / "core" / "src" / "main" / "java" / "org" / "pocketfleet"
+
+
+def test_the_java_core_has_no_cycles_between_packages_and_no_android() -> None:
+    uses: dict[str, set[str]] = {}
+    for path in sorted(JAVA.rglob("*.java")):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"^import (android|androidx|dalvik)\.", text, re.MULTILINE), path
+        package = path.parent.relative_to(JAVA).as_posix()
+        found = re.findall(r"^import (?:static )?org\.pocketfleet\.([a-z]+)\.", text, re.MULTILINE)
+        uses.setdefault(package, set()).update(set(found) - {package, "fleet"})
+    assert "transport" in uses
+    assert not uses.pop("."), "the root package is for what all others use"
+    while leaves := {package for package, others in uses.items() if not others & uses.keys()}:
+        uses = {package: others for package, others in uses.items() if package not in leaves}
+    assert not uses, f"packages that need each other: {uses}"

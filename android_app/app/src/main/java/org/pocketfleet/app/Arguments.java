@@ -6,7 +6,7 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
-import org.pocketfleet.client.SettingsException;
+import org.pocketfleet.SettingsException;
 import org.pocketfleet.enrolment.Invitation;
 import org.pocketfleet.enrolment.InvitationException;
 

@@ -8,7 +8,7 @@ import java.nio.file.Files;
 import java.security.GeneralSecurityException;
 import org.pocketfleet.Events;
 import org.pocketfleet.PocketfleetException;
-import org.pocketfleet.client.StateException;
+import org.pocketfleet.state.StateException;
 import org.pocketfleet.transport.FileNodeKey;
 import org.pocketfleet.transport.NodeKey;
 

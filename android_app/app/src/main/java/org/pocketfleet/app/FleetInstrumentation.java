@@ -7,7 +7,7 @@ import android.content.pm.ApplicationInfo;
 import android.os.Bundle;
 import android.os.PowerManager;
 import java.util.concurrent.CountDownLatch;
-import org.pocketfleet.client.SettingsException;
+import org.pocketfleet.SettingsException;
 
 /**
  * Runs the client for a test farm or a script: {@code am instrument -w -r -e rounds 3

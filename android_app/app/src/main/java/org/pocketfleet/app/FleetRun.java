@@ -4,12 +4,11 @@ import android.content.Context;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
 import org.pocketfleet.PocketfleetException;
+import org.pocketfleet.SettingsException;
 import org.pocketfleet.bundle.BundleStore;
 import org.pocketfleet.client.Client;
-import org.pocketfleet.client.ClientConfig;
 import org.pocketfleet.client.Gate;
 import org.pocketfleet.client.Handler;
-import org.pocketfleet.client.SettingsException;
 import org.pocketfleet.client.Worker;
 import org.pocketfleet.client.WorkerSettings;
 import org.pocketfleet.data.DataException;
@@ -21,6 +20,7 @@ import org.pocketfleet.energy.BatteryOr;
 import org.pocketfleet.energy.ModelMeter;
 import org.pocketfleet.readiness.ReadinessGate;
 import org.pocketfleet.report.JsonLines;
+import org.pocketfleet.transport.ClientConfig;
 
 /** One client from start to end: puts the core's parts together as the settings say. */
 final class FleetRun implements Run {

@@ -12,7 +12,7 @@ import android.os.IBinder;
 import android.os.Looper;
 import android.os.PowerManager;
 import org.pocketfleet.Events;
-import org.pocketfleet.client.SettingsException;
+import org.pocketfleet.SettingsException;
 
 /**
  * Keeps the client running while the screen is off. What it does is in the settings on the disk, so

@@ -4,9 +4,9 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.LongConsumer;
 import java.util.function.LongSupplier;
 import org.pocketfleet.client.ClientListener;
-import org.pocketfleet.client.Records;
-import org.pocketfleet.client.Reply;
-import org.pocketfleet.client.Task;
+import org.pocketfleet.message.Records;
+import org.pocketfleet.message.Reply;
+import org.pocketfleet.message.Task;
 
 /** Ends a run after so many training rounds or at a time, between two tasks, and counts rounds. */
 final class Limits implements ClientListener {

@@ -1,8 +1,8 @@
 package org.pocketfleet.app;
 
 import org.pocketfleet.client.ClientListener;
-import org.pocketfleet.client.Reply;
-import org.pocketfleet.client.Task;
+import org.pocketfleet.message.Reply;
+import org.pocketfleet.message.Task;
 
 /** Passes what a client tells on to several. */
 final class Listeners implements ClientListener {

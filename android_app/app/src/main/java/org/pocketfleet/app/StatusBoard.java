@@ -5,9 +5,9 @@ import java.util.Set;
 import java.util.concurrent.CopyOnWriteArraySet;
 import org.pocketfleet.app.Status.Phase;
 import org.pocketfleet.client.ClientListener;
-import org.pocketfleet.client.Records;
-import org.pocketfleet.client.Reply;
-import org.pocketfleet.client.Task;
+import org.pocketfleet.message.Records;
+import org.pocketfleet.message.Reply;
+import org.pocketfleet.message.Task;
 
 /** Turns what the client tells into a {@link Status}, and tells whoever shows it. */
 final class StatusBoard implements ClientListener {

@@ -20,7 +20,7 @@ import java.util.concurrent.CountDownLatch;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.runner.RunWith;
-import org.pocketfleet.client.SettingsException;
+import org.pocketfleet.SettingsException;
 import org.pocketfleet.transport.UnreachableException;
 import org.robolectric.RobolectricTestRunner;
 import org.robolectric.annotation.Config;

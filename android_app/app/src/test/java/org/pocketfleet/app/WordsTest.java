@@ -7,9 +7,9 @@ import java.security.cert.CertificateExpiredException;
 import javax.net.ssl.SSLHandshakeException;
 import org.junit.Test;
 import org.pocketfleet.PocketfleetException;
-import org.pocketfleet.client.SettingsException;
-import org.pocketfleet.client.StateException;
+import org.pocketfleet.SettingsException;
 import org.pocketfleet.data.DataException;
+import org.pocketfleet.state.StateException;
 import org.pocketfleet.transport.NotEnrolledException;
 import org.pocketfleet.transport.UnreachableException;
 

@@ -1,6 +1,8 @@
 package org.pocketfleet.client;
 
 import org.pocketfleet.PocketfleetException;
+import org.pocketfleet.state.StateDirectory;
+import org.pocketfleet.transport.ClientConfig;
 import org.pocketfleet.transport.FleetLine;
 import org.pocketfleet.transport.NodeKey;
 import org.pocketfleet.transport.StopSignal;

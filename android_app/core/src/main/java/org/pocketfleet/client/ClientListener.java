@@ -1,5 +1,8 @@
 package org.pocketfleet.client;
 
+import org.pocketfleet.message.Reply;
+import org.pocketfleet.message.Task;
+
 /**
  * Hears what a client does, on the client's own thread: for a screen, a notification, a log. It
  * must not throw and should not linger.

@@ -1,5 +1,7 @@
 package org.pocketfleet.client;
 
+import org.pocketfleet.message.Task;
+
 /** Decides whether the device may work now. */
 public interface Gate {
   /**

@@ -1,5 +1,8 @@
 package org.pocketfleet.client;
 
+import org.pocketfleet.message.Reply;
+import org.pocketfleet.message.Task;
+
 /** Does what the server asks. Knows nothing of the network. */
 public interface Handler {
   /**

@@ -3,6 +3,8 @@ package org.pocketfleet.client;
 import java.io.IOException;
 import org.pocketfleet.Events;
 import org.pocketfleet.PocketfleetException;
+import org.pocketfleet.message.Reply;
+import org.pocketfleet.message.Task;
 import org.pocketfleet.transport.Envelope;
 import org.pocketfleet.transport.LeavingException;
 import org.pocketfleet.transport.StopSignal;

@@ -4,6 +4,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Locale;
 import java.util.Map;
 import java.util.zip.CRC32;
+import org.pocketfleet.message.Records;
 import org.pocketfleet.training.FitOptions;
 
 /** What a task's config asks for, checked; what is missing has its default. */

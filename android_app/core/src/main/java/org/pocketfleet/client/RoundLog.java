@@ -19,6 +19,8 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import org.pocketfleet.message.Reply;
+import org.pocketfleet.message.Task;
 
 /**
  * What a client has done lately, for a screen or to be collected: {@code rounds.jsonl}, one line of

@@ -5,8 +5,8 @@ import com.google.gson.JsonObject;
 import java.io.IOException;
 import java.util.function.LongSupplier;
 import org.pocketfleet.client.Gate;
-import org.pocketfleet.client.Records;
-import org.pocketfleet.client.Task;
+import org.pocketfleet.message.Records;
+import org.pocketfleet.message.Task;
 import org.pocketfleet.report.JsonLines;
 
 /**

@@ -36,9 +36,9 @@ import okio.BufferedSink;
 import okio.BufferedSource;
 import org.pocketfleet.Events;
 import org.pocketfleet.PocketfleetException;
+import org.pocketfleet.SettingsException;
 import org.pocketfleet.StrictJson;
-import org.pocketfleet.client.SettingsException;
-import org.pocketfleet.client.StateException;
+import org.pocketfleet.state.StateException;
 
 /** Signed protobuf calls over one pool of HTTP(S) connections. */
 final class Connection {

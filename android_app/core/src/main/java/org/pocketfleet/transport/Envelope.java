@@ -1,8 +1,8 @@
 package org.pocketfleet.transport;
 
 import java.util.Collections;
-import org.pocketfleet.client.Task;
 import org.pocketfleet.fleet.Metadata;
+import org.pocketfleet.message.Task;
 
 /** A task and what is needed to answer it. */
 public final class Envelope {

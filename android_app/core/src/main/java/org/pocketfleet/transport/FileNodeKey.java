@@ -25,7 +25,7 @@ import java.security.spec.PKCS8EncodedKeySpec;
 import java.security.spec.X509EncodedKeySpec;
 import java.util.EnumSet;
 import java.util.Set;
-import org.pocketfleet.client.StateException;
+import org.pocketfleet.state.StateException;
 
 /**
  * A key pair in a PEM file (PKCS #8) that only its owner can read; the same file that the Python

@@ -1,9 +1,8 @@
 package org.pocketfleet.transport;
 
 import java.util.function.Consumer;
-import org.pocketfleet.client.ClientConfig;
-import org.pocketfleet.client.SettingsException;
-import org.pocketfleet.client.StateDirectory;
+import org.pocketfleet.SettingsException;
+import org.pocketfleet.state.StateDirectory;
 
 /** Puts the parts of a line to a server together. */
 public final class FleetLine {

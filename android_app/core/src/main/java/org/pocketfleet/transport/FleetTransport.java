@@ -7,11 +7,6 @@ import java.util.List;
 import java.util.Map;
 import org.pocketfleet.Events;
 import org.pocketfleet.PocketfleetException;
-import org.pocketfleet.client.Records;
-import org.pocketfleet.client.Reply;
-import org.pocketfleet.client.StateDirectory;
-import org.pocketfleet.client.StateException;
-import org.pocketfleet.client.Task;
 import org.pocketfleet.fleet.ConfirmMessageReceivedRequest;
 import org.pocketfleet.fleet.ConfirmMessageReceivedResponse;
 import org.pocketfleet.fleet.Metadata;
@@ -19,6 +14,12 @@ import org.pocketfleet.fleet.PullMessagesRequest;
 import org.pocketfleet.fleet.PullMessagesResponse;
 import org.pocketfleet.fleet.PullObjectRequest;
 import org.pocketfleet.fleet.PullObjectResponse;
+import org.pocketfleet.message.Records;
+import org.pocketfleet.message.Reply;
+import org.pocketfleet.message.Task;
+import org.pocketfleet.state.OutgoingReply;
+import org.pocketfleet.state.StateDirectory;
+import org.pocketfleet.state.StateException;
 
 /**
  * The transport over Flower's Fleet API: protobuf over HTTP(S), signed requests.

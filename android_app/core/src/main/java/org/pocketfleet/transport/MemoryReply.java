@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.pocketfleet.state.OutgoingReply;
 
 /** A small reply that found no room on the disk. */
 final class MemoryReply implements OutgoingReply {

@@ -10,9 +10,6 @@ import java.util.Map;
 import java.util.Set;
 import org.pocketfleet.Events;
 import org.pocketfleet.PocketfleetException;
-import org.pocketfleet.client.Records;
-import org.pocketfleet.client.StateDirectory;
-import org.pocketfleet.client.StateException;
 import org.pocketfleet.fleet.Metadata;
 import org.pocketfleet.fleet.PullObjectRequest;
 import org.pocketfleet.fleet.PullObjectResponse;
@@ -20,6 +17,10 @@ import org.pocketfleet.fleet.PushMessagesRequest;
 import org.pocketfleet.fleet.PushMessagesResponse;
 import org.pocketfleet.fleet.PushObjectRequest;
 import org.pocketfleet.fleet.PushObjectResponse;
+import org.pocketfleet.message.Records;
+import org.pocketfleet.state.OutgoingReply;
+import org.pocketfleet.state.StateDirectory;
+import org.pocketfleet.state.StateException;
 
 /**
  * Sends replies.

@@ -1,7 +1,7 @@
 package org.pocketfleet.transport;
 
 import okhttp3.HttpUrl;
-import org.pocketfleet.client.SettingsException;
+import org.pocketfleet.SettingsException;
 
 /** {@code HOST:PORT}, as a user gives it. */
 public final class ServerAddress {

@@ -8,9 +8,6 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import org.pocketfleet.Events;
 import org.pocketfleet.PocketfleetException;
-import org.pocketfleet.client.SavedReply;
-import org.pocketfleet.client.StateDirectory;
-import org.pocketfleet.client.StateException;
 import org.pocketfleet.fleet.ActivateNodeRequest;
 import org.pocketfleet.fleet.ActivateNodeResponse;
 import org.pocketfleet.fleet.DeactivateNodeRequest;
@@ -20,6 +17,9 @@ import org.pocketfleet.fleet.RegisterNodeFleetRequest;
 import org.pocketfleet.fleet.RegisterNodeFleetResponse;
 import org.pocketfleet.fleet.SendNodeHeartbeatRequest;
 import org.pocketfleet.fleet.SendNodeHeartbeatResponse;
+import org.pocketfleet.state.SavedReply;
+import org.pocketfleet.state.StateDirectory;
+import org.pocketfleet.state.StateException;
 
 /**
  * One client's standing with one server, kept up across failures of either: register, activate,

@@ -10,6 +10,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.pocketfleet.state.SavableObject;
 
 /**
  * An object to send: its id, and its bytes in parts that are not copied together.
@@ -18,7 +19,7 @@ import java.util.Map;
  * its id is the SHA-256 of all that. A message is a tree of them, known by its root's id, so that
  * one id vouches for everything below.
  */
-public final class StoredObject {
+final class StoredObject implements SavableObject {
   private final String id;
   private final List<StoredObject> children;
   private final List<ByteBuffer> parts;
@@ -60,7 +61,7 @@ public final class StoredObject {
     return new StoredObject(kind, children, Arrays.asList(ByteBuffer.wrap(body)));
   }
 
-  /** The id. */
+  @Override
   public String id() {
     return id;
   }
@@ -70,7 +71,7 @@ public final class StoredObject {
     return children;
   }
 
-  /** The object's bytes, head first. */
+  @Override
   public List<ByteBuffer> parts() {
     List<ByteBuffer> views = new ArrayList<>();
     for (ByteBuffer part : parts) {
@@ -79,7 +80,7 @@ public final class StoredObject {
     return views;
   }
 
-  /** How many bytes it has. */
+  @Override
   public int size() {
     return size;
   }

@@ -22,7 +22,7 @@ import javax.net.ssl.TrustManager;
 import javax.net.ssl.TrustManagerFactory;
 import javax.net.ssl.X509ExtendedTrustManager;
 import javax.net.ssl.X509TrustManager;
-import org.pocketfleet.client.SettingsException;
+import org.pocketfleet.SettingsException;
 
 /**
  * Whom a client takes for its server: one whose certificate an authority vouches for, one that has

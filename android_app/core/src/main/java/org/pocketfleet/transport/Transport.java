@@ -1,7 +1,7 @@
 package org.pocketfleet.transport;
 
 import org.pocketfleet.PocketfleetException;
-import org.pocketfleet.client.Reply;
+import org.pocketfleet.message.Reply;
 
 /**
  * What the client's loop asks of a line to a server, whatever protocol is behind it.

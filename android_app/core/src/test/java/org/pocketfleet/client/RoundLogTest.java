@@ -16,6 +16,9 @@ import java.util.Map;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
+import org.pocketfleet.message.Records;
+import org.pocketfleet.message.Reply;
+import org.pocketfleet.message.Task;
 
 public class RoundLogTest {
   @Rule public final TemporaryFolder folder = new TemporaryFolder();

@@ -14,7 +14,7 @@ import java.util.Map;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
-import org.pocketfleet.client.Task;
+import org.pocketfleet.message.Task;
 import org.pocketfleet.report.JsonLines;
 
 public class ReadinessTest {

@@ -40,7 +40,7 @@ import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
 import org.pocketfleet.PocketfleetException;
-import org.pocketfleet.client.SettingsException;
+import org.pocketfleet.SettingsException;
 import org.pocketfleet.fleet.ActivateNodeRequest;
 import org.pocketfleet.fleet.ActivateNodeResponse;
 

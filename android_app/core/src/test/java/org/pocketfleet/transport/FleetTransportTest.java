@@ -26,12 +26,11 @@ import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
 import org.pocketfleet.PocketfleetException;
 import org.pocketfleet.client.Client;
-import org.pocketfleet.client.ClientConfig;
 import org.pocketfleet.client.ClientListener;
 import org.pocketfleet.client.Handler;
-import org.pocketfleet.client.Reply;
-import org.pocketfleet.client.StateDirectory;
-import org.pocketfleet.client.Task;
+import org.pocketfleet.message.Reply;
+import org.pocketfleet.message.Task;
+import org.pocketfleet.state.StateDirectory;
 import org.pocketfleet.tensor.DType;
 import org.pocketfleet.tensor.Tensor;
 

@@ -18,12 +18,12 @@ import java.util.Map;
 import java.util.Random;
 import org.junit.Test;
 import org.pocketfleet.PocketfleetException;
-import org.pocketfleet.client.Reply;
-import org.pocketfleet.client.Task;
 import org.pocketfleet.fleet.ConfigRecord;
 import org.pocketfleet.fleet.ConfigRecordValue;
 import org.pocketfleet.fleet.Message;
 import org.pocketfleet.fleet.MetricRecord;
+import org.pocketfleet.message.Reply;
+import org.pocketfleet.message.Task;
 import org.pocketfleet.tensor.DType;
 import org.pocketfleet.tensor.Tensor;
 

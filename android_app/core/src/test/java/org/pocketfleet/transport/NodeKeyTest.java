@@ -15,7 +15,7 @@ import java.security.spec.X509EncodedKeySpec;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
-import org.pocketfleet.client.StateException;
+import org.pocketfleet.state.StateException;
 
 public class NodeKeyTest {
   /** Made by the Python client for this test alone. */

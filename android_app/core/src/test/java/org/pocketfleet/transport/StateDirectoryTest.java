@@ -16,10 +16,10 @@ import java.util.List;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
-import org.pocketfleet.client.SavedReply;
-import org.pocketfleet.client.StateDirectory;
-import org.pocketfleet.client.StateException;
-import org.pocketfleet.client.StateInUseException;
+import org.pocketfleet.state.SavedReply;
+import org.pocketfleet.state.StateDirectory;
+import org.pocketfleet.state.StateException;
+import org.pocketfleet.state.StateInUseException;
 
 public class StateDirectoryTest {
   private static final byte[] ANNOUNCEMENT = {1, 2, 3};

@@ -3,8 +3,8 @@ package org.pocketfleet.desktop;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
-import org.pocketfleet.client.ClientConfig;
-import org.pocketfleet.client.SettingsException;
+import org.pocketfleet.SettingsException;
+import org.pocketfleet.transport.ClientConfig;
 
 /** The options that say where a client works for whom; the same as the Python client's. */
 final class ClientOptions {

@@ -3,7 +3,7 @@ package org.pocketfleet.desktop;
 import java.util.Arrays;
 import java.util.List;
 import org.pocketfleet.PocketfleetException;
-import org.pocketfleet.client.SettingsException;
+import org.pocketfleet.SettingsException;
 
 /** The program: {@code pocketfleet-client COMMAND ...}. */
 public final class Main {

@@ -7,13 +7,13 @@ import java.nio.file.Files;
 import java.nio.file.Paths;
 import java.util.List;
 import org.pocketfleet.PocketfleetException;
+import org.pocketfleet.SettingsException;
 import org.pocketfleet.bundle.BundleStore;
-import org.pocketfleet.client.ClientConfig;
-import org.pocketfleet.client.SettingsException;
 import org.pocketfleet.client.Worker;
 import org.pocketfleet.client.WorkerSettings;
 import org.pocketfleet.energy.EnergyMeter;
 import org.pocketfleet.energy.ModelMeter;
+import org.pocketfleet.transport.ClientConfig;
 
 /** {@code run}: takes part until told to leave. */
 final class RunCommand {

@@ -15,11 +15,11 @@ import java.util.logging.Level;
 import java.util.logging.LogRecord;
 import org.pocketfleet.Events;
 import org.pocketfleet.PocketfleetException;
-import org.pocketfleet.client.ClientConfig;
-import org.pocketfleet.client.Records;
-import org.pocketfleet.client.Reply;
-import org.pocketfleet.client.Task;
+import org.pocketfleet.message.Records;
+import org.pocketfleet.message.Reply;
+import org.pocketfleet.message.Task;
 import org.pocketfleet.tensor.Tensor;
+import org.pocketfleet.transport.ClientConfig;
 
 /**
  * A client whose training adds one to every weight: the Java twin of {@code tests/toy_client.py},

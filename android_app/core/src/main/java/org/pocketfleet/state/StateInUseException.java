@@ -1,4 +1,4 @@
-package org.pocketfleet.client;
+package org.pocketfleet.state;
 
 /** Another client is using the state directory. */
 public final class StateInUseException extends StateException {

@@ -1,4 +1,4 @@
-package org.pocketfleet.client;
+package org.pocketfleet.message;
 
 /**
  * Names of the records and keys that travel between server and clients ({@code docs/protocol.md}).

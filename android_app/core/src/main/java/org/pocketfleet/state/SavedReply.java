@@ -1,4 +1,4 @@
-package org.pocketfleet.client;
+package org.pocketfleet.state;
 
 import java.io.EOFException;
 import java.io.File;
@@ -13,7 +13,6 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.pocketfleet.transport.OutgoingReply;
 
 /** A reply on disk, as {@link StateDirectory#saveReply} wrote it. */
 public final class SavedReply implements OutgoingReply {

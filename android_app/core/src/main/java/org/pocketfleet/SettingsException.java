@@ -1,6 +1,4 @@
-package org.pocketfleet.client;
-
-import org.pocketfleet.PocketfleetException;
+package org.pocketfleet;
 
 /** A setting, an address or a file that the user gave is wrong. */
 public final class SettingsException extends PocketfleetException {

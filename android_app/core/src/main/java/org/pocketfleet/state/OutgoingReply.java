@@ -1,9 +1,8 @@
-package org.pocketfleet.transport;
+package org.pocketfleet.state;
 
 import java.io.Closeable;
 import java.nio.ByteBuffer;
 import java.util.List;
-import org.pocketfleet.client.StateException;
 
 /** A finished reply: what announces it, and its objects, read one at a time. */
 public interface OutgoingReply extends Closeable {

@@ -1,4 +1,4 @@
-package org.pocketfleet.client;
+package org.pocketfleet.transport;
 
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertThrows;
@@ -8,6 +8,7 @@ import java.io.File;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.junit.Test;
+import org.pocketfleet.SettingsException;
 
 public class ClientConfigTest {
   @Test

@@ -1,4 +1,4 @@
-package org.pocketfleet.client;
+package org.pocketfleet.state;
 
 import java.io.Closeable;
 import java.io.File;

@@ -1,4 +1,4 @@
-package org.pocketfleet.client;
+package org.pocketfleet.message;
 
 import java.util.Collections;
 import java.util.LinkedHashMap;

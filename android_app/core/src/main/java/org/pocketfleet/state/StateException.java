@@ -1,4 +1,4 @@
-package org.pocketfleet.client;
+package org.pocketfleet.state;
 
 import org.pocketfleet.PocketfleetException;
 

@@ -1,4 +1,4 @@
-package org.pocketfleet.client;
+package org.pocketfleet.state;
 
 import com.google.gson.stream.JsonReader;
 import com.google.gson.stream.JsonToken;
@@ -20,7 +20,6 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import org.pocketfleet.Events;
 import org.pocketfleet.StrictJson;
-import org.pocketfleet.transport.StoredObject;
 
 /**
  * What a client must still know after it was killed: who it is, what it works on, what it has yet
@@ -32,7 +31,7 @@ import org.pocketfleet.transport.StoredObject;
  * task          the message it works on; the message's arrays stay with the server until the reply is safe
  * reply         the finished reply, until the server has all of it
  * session       the server's name for the exchange in which the reply is being sent
- * rounds.jsonl  what it has done lately; see {@link RoundLog}
+ * rounds.jsonl  what it has done lately; see {@code RoundLog}
  * lock          held by the running client
  * </pre>
  *
@@ -173,7 +172,8 @@ public final class StateDirectory implements Closeable {
    * @param objects its objects, in the order in which they are to be sent; written without a copy
    * @throws StateException it cannot be written
    */
-  public void saveReply(byte[] announcement, List<StoredObject> objects) throws StateException {
+  public void saveReply(byte[] announcement, List<? extends SavableObject> objects)
+      throws StateException {
     replace(
         "reply",
         true,
@@ -181,7 +181,7 @@ public final class StateDirectory implements Closeable {
           writeAll(channel, ByteBuffer.wrap(SavedReply.MAGIC));
           writeAll(channel, length(announcement.length));
           writeAll(channel, ByteBuffer.wrap(announcement));
-          for (StoredObject object : objects) {
+          for (SavableObject object : objects) {
             byte[] id = object.id().getBytes(StandardCharsets.US_ASCII);
             writeAll(channel, ByteBuffer.wrap(id));
             writeAll(channel, length(object.size()));

@@ -1,4 +1,4 @@
-package org.pocketfleet.client;
+package org.pocketfleet.transport;
 
 import java.io.File;
 import java.util.Collections;
@@ -6,6 +6,7 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.Set;
 import java.util.function.DoubleSupplier;
+import org.pocketfleet.SettingsException;
 
 /** Where a client works for whom. */
 public final class ClientConfig {
