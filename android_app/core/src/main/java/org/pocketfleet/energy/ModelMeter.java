@@ -33,6 +33,15 @@ public final class ModelMeter implements EnergyMeter {
     this.cpu = cpu;
   }
 
+  /**
+   * A meter for a device of which nothing is known. The figures are an assumption, not a
+   * measurement: see {@code device_profiles/catalog/generic.toml}.
+   */
+  public static ModelMeter generic() {
+    return new ModelMeter(
+        1.0, 1.5, "assumption; see the comment in device_profiles/catalog/generic.toml");
+  }
+
   @Override
   public void start() {
     wallStart = wall.seconds();
