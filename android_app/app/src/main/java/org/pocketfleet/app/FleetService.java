@@ -97,7 +97,11 @@ public final class FleetService extends Service {
     int number = started + 1;
     boolean begun =
         Fleet.get()
-            .start(this, settings, (rounds, problem) -> main.post(() -> ended(number, problem)));
+            .start(
+                this,
+                settings,
+                (rounds, problem) ->
+                    main.post(() -> ended(number, problem, reached(settings, rounds))));
     // One that is still leaving is followed by another; that of a job is left alone.
     again = mine && !begun;
     if (begun) {
@@ -107,7 +111,7 @@ public final class FleetService extends Service {
     show();
   }
 
-  private void ended(int number, String problem) {
+  private void ended(int number, String problem, boolean done) {
     if (number != started) {
       // The next one has begun before the main thread heard of this end.
       return;
@@ -119,15 +123,17 @@ public final class FleetService extends Service {
     }
     if (!problem.isEmpty()) {
       Notifications.problem(this, problem);
-    } else if (limited(SettingsStore.load(this))) {
+    } else if (done) {
       // Done for good: neither a restart nor a reboot shall begin again.
       SettingsStore.saveWanted(this, false);
     }
     leave();
   }
 
-  private static boolean limited(Settings settings) {
-    return settings.maxRounds > 0 || settings.endAtMs > 0;
+  /** Whether a run ended at its limit, and not because the service was destroyed, say. */
+  private static boolean reached(Settings settings, long rounds) {
+    return (settings.maxRounds > 0 && rounds >= settings.maxRounds)
+        || (settings.endAtMs > 0 && System.currentTimeMillis() >= settings.endAtMs);
   }
 
   /** Stops the client, if there is one; {@link #ended} does the rest. */

@@ -107,7 +107,21 @@ public class FleetServiceTest {
     assertEquals("what is left of a limit holds", 5, phone.run.settings.maxRounds);
     service.destroy();
     phone.until("a destroyed service leaves no client", () -> !Fleet.get().running());
+    phone.settle();
     assertTrue("it was not the person who stopped it", SettingsStore.load(phone.app).wanted);
+  }
+
+  @Test
+  public void itsLimitReachedItIsDoneForGood() {
+    Settings.Builder wanted = phone.configured().change();
+    wanted.wanted = true;
+    wanted.maxRounds = 5;
+    SettingsStore.save(phone.app, wanted.build());
+    ServiceController<FleetService> service = start(null);
+    phone.until("it runs", () -> phone.run != null && phone.run.begun.getCount() == 0);
+    phone.run.finish(5);
+    phone.until("it has stopped", () -> shadowOf(service.get()).isStoppedBySelf());
+    assertFalse(SettingsStore.load(phone.app).wanted);
   }
 
   @Test

@@ -23,6 +23,7 @@ final class Phone extends ExternalResource {
     final CountDownLatch begun = new CountDownLatch(1);
     private final CountDownLatch end = new CountDownLatch(1);
     private volatile Throwable problem;
+    private volatile long rounds;
 
     IdleRun(Settings settings, StatusBoard board) {
       this.settings = settings;
@@ -58,9 +59,15 @@ final class Phone extends ExternalResource {
       end.countDown();
     }
 
+    /** Makes the client end as it does at its limit. */
+    void finish(long after) {
+      rounds = after;
+      end.countDown();
+    }
+
     @Override
     public long rounds() {
-      return 0;
+      return rounds;
     }
   }
 
@@ -116,6 +123,18 @@ final class Phone extends ExternalResource {
     Settings settings = builder.build();
     SettingsStore.save(app, settings);
     return settings;
+  }
+
+  /** Lets the main thread do what waits for it, and what is about to be put there. */
+  void settle() {
+    for (int i = 0; i < 20; i++) {
+      shadowOf(Looper.getMainLooper()).idleFor(10, TimeUnit.MILLISECONDS);
+      try {
+        Thread.sleep(5);
+      } catch (InterruptedException interrupted) {
+        throw new IllegalStateException(interrupted);
+      }
+    }
   }
 
   /** Something that becomes true. */
