@@ -1,4 +1,7 @@
-"""The Android app in a federation: its service on Robolectric's Android 14 beside a Python client, over TLS."""
+"""The Android app in a federation: its service on Robolectric's Android 14 beside a Python client, over TLS.
+
+With an APK in ``POCKETFLEET_APK`` the app's classes are those of its dex: so a release is tested as R8 has left it.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from android_app.apk.verify import classes_of
 from python_server.experiment import load_experiment
 from python_server.progress import Progress
 from python_server.run_reader import RunReader
@@ -45,8 +50,11 @@ command = {command}
 """
 
 
-def phone_command() -> list[str]:
-    """Return the command that switches the phone on, before the client's arguments; builds the app if need be."""
+def phone_command(classes: Sequence[Path]) -> list[str]:
+    """Return the command that switches the phone on, before the client's arguments; builds the app if need be.
+
+    ``classes`` take the place of the built ones and of the libraries that the app ships.
+    """
     if shutil.which("mvn") is None or shutil.which("aapt2") is None:
         what = "no Maven or no aapt2 to build the app with (Debian: maven openjdk-17-jdk-headless aapt)"
         if os.environ.get("CI"):
@@ -60,10 +68,15 @@ def phone_command() -> list[str]:
         done = subprocess.run(command, cwd=APP, capture_output=True, text=True, check=False)
         assert not done.returncode, f"{' '.join(command)} failed:\n{done.stdout[-8000:]}\n{done.stderr[-2000:]}"
         next(TARGET.glob("pocketfleet-app-*.jar")).touch()
-    class_path = [TARGET / "test-classes", TARGET / "classes", (TARGET / "test-classpath.txt").read_text().strip()]
+    class_path = [TARGET / "test-classes", *(classes or [TARGET / "classes"])]
+    shipped = {jar.name for jar in (TARGET / "runtime").glob("*.jar")} if classes else set()
+    jars = map(Path, (TARGET / "test-classpath.txt").read_text().strip().split(os.pathsep))
+    class_path += [jar for jar in jars if jar.name not in shipped]
     return [
         "java",
         "-Xmx1g",
+        # What dex2jar makes of dex has no stack maps that the verifier would accept.
+        *(["-XX:+UnlockDiagnosticVMOptions", "-XX:-BytecodeVerificationRemote"] if classes else []),
         f"-Djava.library.path={APP / 'tflite' / 'target' / 'native' / 'linux-x86_64'}",
         "-Drobolectric.offline=true",
         f"-Drobolectric.dependency.dir={sdks}",
@@ -86,8 +99,12 @@ def test_phone_and_board_train_together(tmp_path: Path, digits: Any, digits_bund
     for number, name in enumerate(("board", "phone")):
         digits.save(tmp_path / f"{name}.npz", slice(400 * number, 400 * (number + 1)))
     digits.save_test(tmp_path / "test.npz")
+    apk = os.environ.get("POCKETFLEET_APK")
+    # The core comes last: only the command that tells the key looks for it there.
+    core = sorted((TARGET / "runtime").glob("pocketfleet-core-*.jar"))
+    classes = [classes_of(Path(apk), tmp_path, google=False), *core] if apk else []
     file = tmp_path / "phone.toml"
-    file.write_text(EXPERIMENT.format(rounds=ROUNDS, bundle=digits_bundle, command=json.dumps(phone_command())))
+    file.write_text(EXPERIMENT.format(rounds=ROUNDS, bundle=digits_bundle, command=json.dumps(phone_command(classes))))
     with RunReader(train(load_experiment(file), runs=tmp_path / "runs", progress=Progress()).run) as reader:
         rounds = [row for row in reader.rounds() if row.round]
         assert [(row.asked, row.used, row.weight) for row in rounds] == [(2, 2, 800)] * ROUNDS

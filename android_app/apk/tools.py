@@ -46,7 +46,7 @@ def need(programs: Sequence[str]) -> None:
         raise BuildError(f"{', '.join(missing)}: not installed. On Debian and Ubuntu: apt-get install {packages}")
 
 
-def run(command: Sequence[str | Path], *, quiet: str = "") -> str:
+def run(command: Sequence[str | Path], *, quiet: str | None = "") -> str:
     """Run a program and return what it printed.
 
     Parameters
@@ -54,7 +54,7 @@ def run(command: Sequence[str | Path], *, quiet: str = "") -> str:
     command
         Program and arguments.
     quiet
-        Lines of its error output that hold this text are not shown.
+        Lines of its error output that hold this text are not shown; None: none is shown unless it fails.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def run(command: Sequence[str | Path], *, quiet: str = "") -> str:
     if result.returncode:
         print(result.stdout, *errors, sep="\n", file=sys.stderr)
         raise BuildError(f"{Path(str(command[0])).name} failed ({result.returncode})")
-    if errors:
+    if errors and quiet is not None:
         print(*errors, sep="\n", file=sys.stderr)
     return result.stdout
 
