@@ -137,3 +137,30 @@ def test_the_phones_library_trains_as_python_does(name: str, cases: dict[str, An
     flags = ["-Xint", "-Xmx256m", "-XX:+UseSerialGC", f"-Djava.library.path={native}", "-jar", str(CLIENT_JAR)]
     command = ["qemu-aarch64", "-L", root, "-E", f"LD_PRELOAD={native}/libbsh.so", java, *flags]
     check(command, name, cases[name], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"--bundle": "nowhere"}, 1, "nowhere: no such bundle"),
+        ({"--bundle": "newer.zip"}, 1, "update this app"),
+        ({"--bundle": "altered-model.zip"}, 1, "model.tflite was altered"),
+        ({"--bundle": "head.zip", "--trust": "other.pem"}, 1, "not by the trusted SHA256:"),
+        ({"--data": "digits_label.npz"}, 1, "label 10 of sample 7 is outside 0..9"),
+        ({"--cut": "conv9"}, 1, "has no cut 'conv9'; it has: conv-2"),
+        ({"--learning-rate": "1e30"}, 1, "a lower one may help"),
+        ({"--epochs": "0"}, 2, "--epochs: 0 is not a positive number"),
+        ({"--weights-out": "/nowhere/w.safetensors"}, 2, "/nowhere/w.safetensors: cannot be written"),
+    ],
+)
+def test_fit_says_what_is_wrong(changes: dict[str, str], code: int, words: str, cases: dict[str, Any]) -> None:
+    options = {"--bundle": "whole", "--data": "digits.npz", "--threads": "1", **changes}
+    for key in ("--bundle", "--data", "--trust"):
+        if key in options:
+            options[key] = str(DATA / options[key])
+    command = [*java_command(), "fit", *(part for option in options.items() for part in option)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
