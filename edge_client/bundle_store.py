@@ -10,16 +10,19 @@ A file is written whole or not at all, so a client killed at any point finds eit
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Optional, Union
 
 from edge_client.errors import StateError
 from model_export.bundle import Bundle
-from model_export.errors import BundleAltered
+from model_export.errors import BundleAltered, BundleError
 from model_export.files import write_atomically
 
 __all__ = ["BundleStore"]
+
+_log = logging.getLogger("pocketfleet.client")
 
 _KEPT = 2
 _CURRENT = "current"
@@ -52,12 +55,14 @@ class BundleStore:
             raise StateError(f"{self.directory}: cannot keep bundles here: {error.strerror}") from error
 
     def current(self) -> Optional[Bundle]:
-        """Return the bundle in use, its signature checked; None if there is none.
+        """Return the bundle in use, its signature checked.
+
+        None if there is none, or none that can be used any more: the server sends another.
 
         Raises
         ------
-        model_export.errors.BundleError
-            It was altered on the disk, or another key is trusted now.
+        edge_client.errors.StateError
+            The disk cannot be read.
         """
         try:
             name = (self.directory / _CURRENT).read_text("ascii").strip()
@@ -66,7 +71,15 @@ class BundleStore:
         except (OSError, UnicodeDecodeError) as error:
             raise StateError(f"{self.directory / _CURRENT}: cannot be read: {error}") from error
         path = self.directory / f"{os.path.basename(name)}.zip"
-        return Bundle.load(path, trusted_key=self.trusted_key) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            bundle = Bundle.load(path, trusted_key=self.trusted_key)
+            bundle.verify(trusted_key=self.trusted_key)
+        except BundleError as error:
+            _log.warning("event=dropped what=bundle reason=%s", error)
+            return None
+        return bundle
 
     def add(self, content: bytes, sha256: str) -> Bundle:
         """Keep a bundle that arrived; it is not in use yet.

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional, Union
 
+import numpy as np
+
 from edge_client.bundle_store import BundleStore
 from edge_client.data import Dataset, load_dataset
+from edge_client.errors import DivergedError
 from edge_client.meters import Energy, EnergyMeter, find_meter
-from edge_client.records import ACCEPTS_BUNDLE, BUNDLE, EVALUATE, QUERY, TRAIN, Reply, Scalar, Task
+from edge_client.records import ACCEPTS_BUNDLE, BUNDLE, EVALUATE, QUERY, TRAIN, Arrays, Reply, Scalar, Task
 from edge_client.runtime import available_runtime
 from edge_client.trainer import Trainer
 from model_export.bundle import Bundle
@@ -208,6 +211,7 @@ class Worker:
         weights = trainer.weights()
         if which == "trained":
             weights = {path: weights[path] for path in trainer.trained(cut)}
+        _check_finite(weights)
         metrics: dict[str, Union[int, float]] = {
             "num-examples": len(dataset),
             "examples-processed": result.examples_processed,
@@ -247,6 +251,15 @@ class Worker:
             "energy-source": energy.source if energy else "the energy source failed during this interval",
             "runtime": available_runtime(),
         }
+
+
+def _check_finite(weights: Arrays) -> None:
+    """Find out what the last step did: the loss of a step is that of the weights before it."""
+    for path, value in weights.items():
+        if not np.isfinite(value).all():
+            raise DivergedError(
+                f"training went astray: {path} holds values that are no numbers; a lower learning rate may help"
+            )
 
 
 def _energy_metrics(energy: Optional[Energy]) -> dict[str, Union[int, float]]:

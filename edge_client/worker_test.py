@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge_client.errors import WeightsError
+from edge_client.errors import DivergedError, WeightsError
 from edge_client.records import EVALUATE, QUERY, TRAIN, Scalar, Task
 from edge_client.worker import TaskError, Worker
 
@@ -55,6 +55,18 @@ def test_train_returns_what_it_trained_and_measured(worker: Worker) -> None:
     other = worker.handle(Task(TRAIN, start, {**plan, "server-round": 4}))
     assert other.arrays is not None
     assert any(other.arrays[name].tobytes() != value.tobytes() for name, value in reply.arrays.items())
+
+
+def test_weights_that_are_no_numbers_are_not_sent(worker: Worker) -> None:
+    """One step from a finite loss to weights beyond float32."""
+    plan = {"epochs": 1, "learning-rate": 1e38}
+    with pytest.raises(DivergedError):
+        worker.handle(Task(TRAIN, worker.trainer.bundle.initial(), plan))
+    broken = worker.trainer.bundle.initial()
+    path = next(iter(broken))
+    broken[path] = np.full_like(broken[path], np.inf)
+    with pytest.raises(DivergedError, match=f"{path} holds values that are no numbers"):
+        worker.handle(Task(TRAIN, broken, {"epochs": 0, "reply-arrays": "all"}))
 
 
 def test_a_cut_is_trained_and_sent_alone(worker: Worker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 pytest.importorskip("flwr", reason="needs Flower's SuperLink")
 
+from device_profiles import load_profile
 from tests.hostile_server import HostileServer
 from tests.java_client import java_command, toy_command
 from tests.proxy import Forwarder
@@ -217,3 +219,12 @@ def test_the_server_that_is_not_there(digits_bundle: Path, tmp_path: Path) -> No
     assert last.startswith("pocketfleet-client: cannot connect to 127.0.0.1:")
     assert last.endswith("; gave up after 1 s")
     assert os.listdir(tmp_path / "state")
+
+
+def test_the_unknown_device_is_the_same_in_both_languages() -> None:
+    source = (
+        Path(__file__).resolve().parent.parent / "android_app/core/src/main/java/org/pocketfleet/energy/ModelMeter.java"
+    )
+    (figures,) = re.findall(r"generic\(\) \{\s+return new ModelMeter\(\s*([\d.]+), ([\d.]+)", source.read_text())
+    power = load_profile("generic").power
+    assert tuple(map(float, figures)) == (power.idle_w, power.busy_w_per_core)

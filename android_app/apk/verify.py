@@ -75,6 +75,8 @@ def check(apk: Path) -> list[str]:
     """
     if not apk.exists():
         raise BuildError(f"{apk}: no such file; android_app/build_apk makes it")
+    if not zipfile.is_zipfile(apk):
+        raise BuildError(f"{apk}: not an APK")
     signed = run(["apksigner", "verify", "-v", "--min-sdk-version", property_of("min.sdk"), apk])
     schemes = re.findall(r"(v\d) scheme .*: true", signed)
     _expect("signature schemes", {"v2", "v3"} <= set(schemes), schemes)
