@@ -1,6 +1,7 @@
 """The Android app in a federation: its service on Robolectric's Android 14 beside a Python client, over TLS.
 
-With an APK in ``POCKETFLEET_APK`` the app's classes are those of its dex: so a release is tested as R8 has left it.
+``POCKETFLEET_APP`` says with which classes: those that Maven built (by default), those in the dex of a debug APK (its
+path), or those that R8 leaves of them for a release (``r8``).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from android_app.apk.build import shrink
 from android_app.apk.verify import classes_of
 from python_server.experiment import load_experiment
 from python_server.progress import Progress
@@ -87,6 +89,19 @@ def phone_command(classes: Sequence[Path]) -> list[str]:
     ]
 
 
+def app_classes(folder: Path) -> list[Path]:
+    """Return what takes the place of the classes that Maven built; nothing by default."""
+    which = os.environ.get("POCKETFLEET_APP", "")
+    if not which:
+        return []
+    if which == "r8":
+        shrink(folder / "app.jar", google=False)
+    else:
+        classes_of(Path(which), folder, google=False).rename(folder / "app.jar")
+    # The core comes last: only the command that tells the key looks for it there.
+    return [folder / "app.jar", *sorted((TARGET / "runtime").glob("pocketfleet-core-*.jar"))]
+
+
 def newest() -> float:
     """When a source of the app was last changed."""
     sources = [APP / "pom.xml"]
@@ -99,12 +114,9 @@ def test_phone_and_board_train_together(tmp_path: Path, digits: Any, digits_bund
     for number, name in enumerate(("board", "phone")):
         digits.save(tmp_path / f"{name}.npz", slice(400 * number, 400 * (number + 1)))
     digits.save_test(tmp_path / "test.npz")
-    apk = os.environ.get("POCKETFLEET_APK")
-    # The core comes last: only the command that tells the key looks for it there.
-    core = sorted((TARGET / "runtime").glob("pocketfleet-core-*.jar"))
-    classes = [classes_of(Path(apk), tmp_path, google=False), *core] if apk else []
+    command = json.dumps(phone_command(app_classes(tmp_path)))
     file = tmp_path / "phone.toml"
-    file.write_text(EXPERIMENT.format(rounds=ROUNDS, bundle=digits_bundle, command=json.dumps(phone_command(classes))))
+    file.write_text(EXPERIMENT.format(rounds=ROUNDS, bundle=digits_bundle, command=command))
     with RunReader(train(load_experiment(file), runs=tmp_path / "runs", progress=Progress()).run) as reader:
         rounds = [row for row in reader.rounds() if row.round]
         assert [(row.asked, row.used, row.weight) for row in rounds] == [(2, 2, 800)] * ROUNDS

@@ -25,12 +25,15 @@ from android_app.apk.tools import (
     tools_classpath,
 )
 
-__all__ = ["main"]
+__all__ = ["main", "shrink"]
 
 ABIS = ("arm64-v8a", "armeabi-v7a", "x86_64")
 """What `universal` holds. TensorFlow Lite's 32-bit x86 library is left out: no phone of today needs it."""
 
 _TIME = (2026, 1, 1, 0, 0, 0)
+_MANIFESTS = "already exists"
+"""Jars have manifests of their own; D8 and R8 warn of each but the first."""
+
 _EPILOG = """\
 examples:
   android_app/build_apk                                   # debug, for every processor
@@ -108,18 +111,43 @@ def _link(jars: Sequence[Path], target: Path, work: Path, *, debug: bool) -> Pat
 
 def _dex(jars: Sequence[Path], target: Path, work: Path, *, release: bool) -> None:
     """Turn the class files into dex; the release is shrunk and optimised by R8, by the rules in proguard.pro."""
-    (r8,) = (jar for jar in jars if jar.name.startswith("r8-"))
-    (app,) = target.glob("pocketfleet-app-*.jar")
-    command: list[str | Path] = ["java", "-Xmx3g", "-cp", r8]
+    api = ["--min-api", property_of("min.sdk")]
     if release:
-        command += ["com.android.tools.r8.R8", "--release", "--pg-map-output", work / "mapping.txt"]
-        command += ["--pg-conf", ANDROID / "app" / "proguard.pro", "--pg-conf", target / "aapt.pro"]
-        command += ["--lib", _java_home()]
+        run(
+            [*_r8(jars, target), *api, "--pg-map-output", work / "mapping.txt", "--output", work, *_classes(target)],
+            quiet=_MANIFESTS,
+        )
     else:
-        command += ["com.android.tools.r8.D8", "--debug", "--lib", _java_home()]
-    command += ["--min-api", property_of("min.sdk"), "--lib", android_classes(jars), "--output", work]
-    # Jars have manifests of their own.
-    run([*command, app, *sorted((target / "runtime").glob("*.jar"))], quiet="already exists")
+        command = [*_java(jars), "com.android.tools.r8.D8", "--debug", *_libraries(jars)]
+        run([*command, *api, "--output", work, *_classes(target)], quiet=_MANIFESTS)
+
+
+def shrink(output: Path, *, google: bool) -> None:
+    """Let R8 shrink and rename the built app by the release's rules, but into class files.
+
+    For tests on a Java virtual machine: what R8 makes for a phone does not go back into class files, as it calls
+    constructors of `Object` on new instances of other classes, which dex allows and class files do not.
+    """
+    jars, target = tools_classpath(google=google), ANDROID / "app" / "target"
+    run([*_r8(jars, target), "--classfile", "--output", output, *_classes(target)], quiet=_MANIFESTS)
+
+
+def _java(jars: Sequence[Path]) -> list[str | Path]:
+    (r8,) = (jar for jar in jars if jar.name.startswith("r8-"))
+    return ["java", "-Xmx3g", "-cp", r8]
+
+
+def _r8(jars: Sequence[Path], target: Path) -> list[str | Path]:
+    command = [*_java(jars), "com.android.tools.r8.R8", "--release", *_libraries(jars)]
+    return [*command, "--pg-conf", ANDROID / "app" / "proguard.pro", "--pg-conf", target / "aapt.pro"]
+
+
+def _libraries(jars: Sequence[Path]) -> list[str | Path]:
+    return ["--lib", android_classes(jars), "--lib", _java_home()]
+
+
+def _classes(target: Path) -> list[Path]:
+    return [next(target.glob("pocketfleet-app-*.jar")), *sorted((target / "runtime").glob("*.jar"))]
 
 
 def _java_home() -> Path:
