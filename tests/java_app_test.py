@@ -22,6 +22,7 @@ from python_server.experiment import load_experiment
 from python_server.progress import Progress
 from python_server.run_reader import RunReader
 from python_server.train import train
+from tests.java_client import missing
 
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # within flwr
 
@@ -58,10 +59,7 @@ def phone_command(classes: Sequence[Path]) -> list[str]:
     ``classes`` take the place of the built ones and of the libraries that the app ships.
     """
     if shutil.which("mvn") is None or shutil.which("aapt2") is None:
-        what = "no Maven or no aapt2 to build the app with (Debian: maven openjdk-17-jdk-headless aapt)"
-        if os.environ.get("CI"):
-            pytest.fail(what)
-        pytest.skip(what)
+        missing("no Maven or no aapt2 to build the app with (Debian: maven openjdk-17-jdk-headless aapt)")
     jars = list(TARGET.glob("pocketfleet-app-*.jar"))
     sdks = TARGET / "robolectric-sdks"
     if not jars or not sdks.exists() or jars[0].stat().st_mtime < newest():

@@ -10,7 +10,7 @@ from typing import NoReturn, Optional
 
 import pytest
 
-__all__ = ["CLIENT_JAR", "java_command", "toy_command"]
+__all__ = ["CLIENT_JAR", "java_command", "missing", "toy_command"]
 
 _APP = Path(__file__).resolve().parent.parent / "android_app"
 CLIENT_JAR = _APP / "desktop" / "target" / "pocketfleet-client.jar"
@@ -39,10 +39,10 @@ def _build() -> Path:
         return _ready
     jars = sorted((_APP / "desktop" / "target").glob("pocketfleet-desktop-*-tests.jar"))
     if shutil.which("java") is None:
-        _missing("no Java on this machine: install a JDK (Debian: openjdk-17-jdk-headless)")
+        missing("no Java on this machine: install a JDK (Debian: openjdk-17-jdk-headless)")
     if not jars or not CLIENT_JAR.exists() or min(CLIENT_JAR.stat().st_mtime, jars[0].stat().st_mtime) < _newest():
         if shutil.which("mvn") is None or shutil.which("javac") is None:
-            _missing("no Maven and JDK to build the Java client with (Debian: maven openjdk-17-jdk-headless)")
+            missing("no Maven and JDK to build the Java client with (Debian: maven openjdk-17-jdk-headless)")
         command = ["mvn", "-B", "-q", "-pl", "desktop", "-am", "package", "-DskipTests"]
         done = subprocess.run(command, cwd=_APP, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -64,7 +64,8 @@ def _newest() -> float:
     return max(source.stat().st_mtime for source in sources if source.exists())
 
 
-def _missing(what: str) -> NoReturn:
+def missing(what: str) -> NoReturn:
+    """Fail, or on a user's machine skip, because a tool is not there."""
     if os.environ.get("CI"):
         pytest.fail(what)
     pytest.skip(what)

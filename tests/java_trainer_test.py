@@ -21,7 +21,7 @@ import pytest
 
 from model_export import tensors
 from model_export.bundle import Bundle
-from tests.java_client import CLIENT_JAR, java_command
+from tests.java_client import CLIENT_JAR, java_command, missing
 
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ROOT / "android_app" / "tflite"
@@ -123,14 +123,14 @@ def test_the_phones_library_trains_as_python_does(name: str, cases: dict[str, An
     """The AAR's arm64 library, emulated: the results are a phone's, the times are not."""
     for tool in ("qemu-aarch64", "aarch64-linux-gnu-gcc"):
         if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is missing (Debian: qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)")
+            missing(f"{tool} is missing (Debian: qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)")
     java_command()
     native = NATIVE / "target" / "native" / "linux-aarch64"
     build = [NATIVE / "native" / "build.py", NATIVE / "target" / "aar" / "tensorflow-lite", native]
     subprocess.run([sys.executable, *build, "--machine", "aarch64"], check=True)
     userland = subprocess.run([ROOT / "scripts" / "arm64_userland"], capture_output=True, text=True, check=False)
     if userland.returncode:
-        pytest.skip(f"no arm64 Java: {userland.stderr}")
+        missing(f"no arm64 Java: {userland.stderr}")
     root = userland.stdout.strip()
     java = f"{root}/usr/lib/jvm/java-17-openjdk-arm64/bin/java"
     # Compiling Java code costs more under emulation than it saves.
