@@ -18,6 +18,8 @@ import pytest
 
 from android_app.apk.build import shrink
 from android_app.apk.verify import classes_of
+from model_export.bundle import MANIFEST, SIGNATURE, Bundle
+from model_export.signing import load_or_create_key, public_key, sign
 from python_server.experiment import load_experiment
 from python_server.progress import Progress
 from python_server.run_reader import RunReader
@@ -34,7 +36,8 @@ name = "phone"
 seed = 3
 rounds = {rounds}
 [model]
-bundle = "{bundle}"
+bundle = "bundle"
+trusted_key = "trusted.pem"
 [data]
 test = "test.npz"
 [train]
@@ -70,8 +73,8 @@ def phone_command(classes: Sequence[Path]) -> list[str]:
         next(TARGET.glob("pocketfleet-app-*.jar")).touch()
     class_path = [TARGET / "test-classes", *(classes or [TARGET / "classes"])]
     shipped = {jar.name for jar in (TARGET / "runtime").glob("*.jar")} if classes else set()
-    jars = map(Path, (TARGET / "test-classpath.txt").read_text().strip().split(os.pathsep))
-    class_path += [jar for jar in jars if jar.name not in shipped]
+    listing = (TARGET / "test-classpath.txt").read_text().strip().split(os.pathsep)
+    class_path += [Path(jar) for jar in listing if Path(jar).name not in shipped]
     return [
         "java",
         "-Xmx1g",
@@ -109,20 +112,26 @@ def newest() -> float:
 
 
 def test_phone_and_board_train_together(tmp_path: Path, digits: Any, digits_bundle: Path) -> None:
+    """The phone has no model at first: it takes the server's, as the key that it trusts has signed it."""
+    signed = tmp_path / "bundle"
+    shutil.copytree(digits_bundle, signed)
+    key = load_or_create_key(tmp_path / "signer.pem")
+    (signed / SIGNATURE).write_bytes(sign((signed / MANIFEST).read_bytes(), key))
+    (tmp_path / "trusted.pem").write_bytes(public_key(key))
     for number, name in enumerate(("board", "phone")):
         digits.save(tmp_path / f"{name}.npz", slice(400 * number, 400 * (number + 1)))
     digits.save_test(tmp_path / "test.npz")
     command = json.dumps(phone_command(app_classes(tmp_path)))
     file = tmp_path / "phone.toml"
-    file.write_text(EXPERIMENT.format(rounds=ROUNDS, bundle=digits_bundle, command=command))
+    file.write_text(EXPERIMENT.format(rounds=ROUNDS, command=command))
     with RunReader(train(load_experiment(file), runs=tmp_path / "runs", progress=Progress()).run) as reader:
         rounds = [row for row in reader.rounds() if row.round]
         assert [(row.asked, row.used, row.weight) for row in rounds] == [(2, 2, 800)] * ROUNDS
-        devices = {device.name: device for device in reader.devices()}
-        facts = devices["phone"].facts
-        assert str(facts["system"]).startswith("Android 14 ")
-        assert facts["num-examples"] == 400
         names = {device.device: device.name for device in reader.devices()}
+        (phone,) = (device for device in reader.devices() if device.name == "phone")
+        assert str(phone.facts["system"]).startswith("Android 14 ")
+        assert phone.facts["num-examples"] == 400
+        assert phone.facts["bundle"] == Bundle.load(signed).sha256
         work = [row for row in reader.device_rounds() if row.round and names[row.device] == "phone"]
         assert [row.outcome for row in work] == ["ok"] * ROUNDS
         assert all(row.steps == row.planned_steps for row in work)

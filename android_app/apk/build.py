@@ -211,7 +211,8 @@ def _debug_key() -> tuple[Path, Path]:
         password.write_text(secrets.token_hex(16) + "\n")
         command: list[str | Path] = ["keytool", "-genkeypair", "-keystore", keystore, "-alias", "debug"]
         command += ["-storepass:file", password, "-dname", "CN=pocketfleet debug", "-validity", "10000"]
-        run([*command, "-keyalg", "EC", "-groupname", "secp256r1"], quiet="Generating")
+        # RSA signs the same bytes in the same way each time, so the same sources give the same APK.
+        run([*command, "-keyalg", "RSA", "-keysize", "3072"], quiet="")
         keystore.chmod(0o600)
     return keystore, password
 

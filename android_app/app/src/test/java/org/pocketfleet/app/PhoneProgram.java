@@ -71,10 +71,12 @@ public class PhoneProgram {
 
   private static Intent start(List<String> arguments) {
     Intent intent = new Intent("org.pocketfleet.START");
+    // A phone that knows whose models to trust gets them from the server.
+    boolean receives = arguments.contains("--trust");
     String[] names = {"server", "bundle", "data", "test-data", "ca", "trust", "name"};
     for (String name : names) {
       int at = arguments.indexOf("--" + name);
-      if (at >= 0) {
+      if (at >= 0 && !(receives && name.equals("bundle"))) {
         intent.putExtra(name, arguments.get(at + 1));
       }
     }
