@@ -6,6 +6,7 @@ import android.content.ClipboardManager;
 import android.widget.EditText;
 import android.widget.TextView;
 import android.widget.Toast;
+import java.nio.charset.StandardCharsets;
 import org.pocketfleet.PocketfleetException;
 import org.pocketfleet.transport.NodeKeys;
 
@@ -32,7 +33,7 @@ final class DeviceCard implements Card {
     try {
       DeviceKey device = DeviceKey.open(activity.getApplicationContext());
       fingerprint = NodeKeys.fingerprint(device.key());
-      key = NodeKeys.ssh(device.key());
+      key = new String(device.key().publicPem(), StandardCharsets.US_ASCII);
       place = device.place();
     } catch (PocketfleetException error) {
       fingerprint = "–";

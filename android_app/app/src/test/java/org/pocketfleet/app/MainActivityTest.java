@@ -194,7 +194,7 @@ public class MainActivityTest {
     click(activity, R.id.copy_key);
     ClipboardManager clipboard = phone.app.getSystemService(ClipboardManager.class);
     String copied = clipboard.getPrimaryClip().getItemAt(0).getText().toString();
-    assertTrue(copied, copied.startsWith("ecdsa-sha2-nistp384 "));
+    assertTrue(copied, copied.startsWith("-----BEGIN PUBLIC KEY-----"));
     click(activity, R.id.share_key);
     Intent chooser = shadowOf(activity).getNextStartedActivity();
     assertEquals(Intent.ACTION_CHOOSER, chooser.getAction());
