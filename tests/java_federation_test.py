@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.java_client import java_command
 
 from python_server.experiment import load_experiment
 from python_server.progress import Progress
 from python_server.run_reader import RunReader
 from python_server.run_rows import DeviceRoundRow
 from python_server.train import train
+from tests.java_client import java_command
 
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # within flwr
 
