@@ -1,7 +1,7 @@
 """The Android app in a federation: its service on Robolectric's Android 14 beside a Python client, over TLS.
 
-``POCKETFLEET_APP`` says with which classes: those that Maven built (by default), those in the dex of a debug APK (its
-path), or those that R8 leaves of them for a release (``r8``).
+Once with the classes that Maven built, once with what R8 leaves for a release, and, if ``POCKETFLEET_APK`` names a
+debug APK, with those in its dex.
 """
 
 from __future__ import annotations
@@ -90,12 +90,11 @@ def phone_command(classes: Sequence[Path]) -> list[str]:
     ]
 
 
-def app_classes(folder: Path) -> list[Path]:
-    """Return what takes the place of the classes that Maven built; nothing by default."""
-    which = os.environ.get("POCKETFLEET_APP", "")
-    if not which:
+def app_classes(which: str, folder: Path) -> list[Path]:
+    """Return what takes the place of the classes that Maven built; nothing for those themselves."""
+    if which == "built":
         return []
-    if which == "r8":
+    if which == "release":
         shrink(folder / "app.jar", google=False)
     else:
         classes_of(Path(which), folder, google=False).rename(folder / "app.jar")
@@ -111,7 +110,8 @@ def newest() -> float:
     return max(source.stat().st_mtime for source in sources)
 
 
-def test_phone_and_board_train_together(tmp_path: Path, digits: Any, digits_bundle: Path) -> None:
+@pytest.mark.parametrize("which", ["built", "release", *filter(None, [os.environ.get("POCKETFLEET_APK")])])
+def test_phone_and_board_train_together(which: str, tmp_path: Path, digits: Any, digits_bundle: Path) -> None:
     """The phone has no model at first: it takes the server's, as the key that it trusts has signed it."""
     signed = tmp_path / "bundle"
     shutil.copytree(digits_bundle, signed)
@@ -121,7 +121,7 @@ def test_phone_and_board_train_together(tmp_path: Path, digits: Any, digits_bund
     for number, name in enumerate(("board", "phone")):
         digits.save(tmp_path / f"{name}.npz", slice(400 * number, 400 * (number + 1)))
     digits.save_test(tmp_path / "test.npz")
-    command = json.dumps(phone_command(app_classes(tmp_path)))
+    command = json.dumps(phone_command(app_classes(which, tmp_path)))
     file = tmp_path / "phone.toml"
     file.write_text(EXPERIMENT.format(rounds=ROUNDS, command=command))
     with RunReader(train(load_experiment(file), runs=tmp_path / "runs", progress=Progress()).run) as reader:
