@@ -10,6 +10,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import org.pocketfleet.Hex;
 import org.pocketfleet.tensor.SafeTensors;
 import org.pocketfleet.tensor.Tensor;
 import org.pocketfleet.tensor.TensorFileException;
@@ -107,7 +108,7 @@ public final class Bundle {
    * hexadecimal digits.
    */
   public String sha256() {
-    return Sha256.hex(ByteBuffer.wrap(manifestBytes));
+    return Hex.sha256(ByteBuffer.wrap(manifestBytes));
   }
 
   /**
@@ -138,7 +139,7 @@ public final class Bundle {
               data.remaining(),
               entry.bytes()));
     }
-    if (!Sha256.hex(data).equals(entry.sha256())) {
+    if (!Hex.sha256(data).equals(entry.sha256())) {
       throw new BundleAlteredException(
           place + ": " + name + " was altered: its SHA-256 is not the manifest's");
     }

@@ -9,6 +9,8 @@ import java.security.Signature;
 import java.security.spec.X509EncodedKeySpec;
 import java.util.Arrays;
 import java.util.Base64;
+import org.pocketfleet.Hex;
+import org.pocketfleet.Pem;
 
 /** Detached signatures: ECDSA over P-256 with SHA-256 ({@code manifest.sig}). */
 final class SignatureFile {
@@ -77,7 +79,7 @@ final class SignatureFile {
 
   /** A key's fingerprint, as it is told to people: {@code SHA256:} and 64 hexadecimal digits. */
   static String fingerprint(byte[] der) {
-    return "SHA256:" + Sha256.hex(ByteBuffer.wrap(der));
+    return "SHA256:" + Hex.sha256(ByteBuffer.wrap(der));
   }
 
   /** DER of the key that made the signature, as the file says. */
@@ -110,12 +112,6 @@ final class SignatureFile {
 
   /** The PEM of a public key. */
   static String pem(byte[] der) {
-    byte[] newline = "\n".getBytes(StandardCharsets.US_ASCII);
-    return BEGIN
-        + "\n"
-        + Base64.getMimeEncoder(64, newline).encodeToString(der)
-        + "\n"
-        + END
-        + "\n";
+    return new String(Pem.encode("PUBLIC KEY", der), StandardCharsets.US_ASCII);
   }
 }

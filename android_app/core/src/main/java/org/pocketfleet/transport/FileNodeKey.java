@@ -25,6 +25,7 @@ import java.security.spec.PKCS8EncodedKeySpec;
 import java.security.spec.X509EncodedKeySpec;
 import java.util.EnumSet;
 import java.util.Set;
+import org.pocketfleet.Pem;
 import org.pocketfleet.state.StateException;
 
 /**

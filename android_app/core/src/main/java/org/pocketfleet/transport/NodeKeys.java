@@ -4,6 +4,8 @@ import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.Base64;
+import org.pocketfleet.Hex;
+import org.pocketfleet.Pem;
 
 /** What a public key is called in different places. */
 public final class NodeKeys {

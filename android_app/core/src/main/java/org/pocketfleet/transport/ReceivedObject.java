@@ -11,6 +11,7 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.pocketfleet.Hex;
 import org.pocketfleet.StrictJson;
 
 /**

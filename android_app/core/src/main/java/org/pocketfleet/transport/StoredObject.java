@@ -10,6 +10,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.pocketfleet.Hex;
 import org.pocketfleet.state.SavableObject;
 
 /**

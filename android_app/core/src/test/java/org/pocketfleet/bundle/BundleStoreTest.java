@@ -28,6 +28,7 @@ import org.junit.Before;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
+import org.pocketfleet.Hex;
 import org.pocketfleet.TestData;
 
 public class BundleStoreTest {
@@ -255,7 +256,7 @@ public class BundleStoreTest {
   }
 
   private static String sha256(String name) throws Exception {
-    return Sha256.hex(ByteBuffer.wrap(manifest(name)));
+    return Hex.sha256(ByteBuffer.wrap(manifest(name)));
   }
 
   private byte[] zip(String name) throws Exception {

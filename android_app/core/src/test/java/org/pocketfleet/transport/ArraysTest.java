@@ -13,6 +13,7 @@ import java.util.Collections;
 import java.util.Locale;
 import java.util.Map;
 import org.junit.Test;
+import org.pocketfleet.Hex;
 import org.pocketfleet.tensor.DType;
 import org.pocketfleet.tensor.Npy;
 import org.pocketfleet.tensor.Tensor;

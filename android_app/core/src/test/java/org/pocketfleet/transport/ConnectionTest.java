@@ -39,6 +39,8 @@ import org.junit.Before;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
+import org.pocketfleet.Hex;
+import org.pocketfleet.Pem;
 import org.pocketfleet.PocketfleetException;
 import org.pocketfleet.SettingsException;
 import org.pocketfleet.fleet.ActivateNodeRequest;

@@ -8,6 +8,7 @@ import java.util.Base64;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.zip.InflaterInputStream;
+import org.pocketfleet.Hex;
 
 /**
  * Messages as the Python client's code writes them: dense/kernel (2x3 floats 0..5), dense/bias and

@@ -15,6 +15,7 @@ import java.security.spec.X509EncodedKeySpec;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
+import org.pocketfleet.Pem;
 import org.pocketfleet.state.StateException;
 
 public class NodeKeyTest {

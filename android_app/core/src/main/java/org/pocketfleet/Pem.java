@@ -1,16 +1,16 @@
-package org.pocketfleet.transport;
+package org.pocketfleet;
 
 import java.nio.charset.StandardCharsets;
 import java.util.Base64;
 
 /** The text form of keys. */
-final class Pem {
+public final class Pem {
   private static final int LINE = 64;
 
   private Pem() {}
 
   /** Writes one block. */
-  static byte[] encode(String label, byte[] der) {
+  public static byte[] encode(String label, byte[] der) {
     byte[] newline = {'\n'};
     String body = Base64.getMimeEncoder(LINE, newline).encodeToString(der);
     return ("-----BEGIN " + label + "-----\n" + body + "\n-----END " + label + "-----\n")
@@ -18,7 +18,7 @@ final class Pem {
   }
 
   /** Reads the first block with this label; null: there is none. */
-  static byte[] decode(String label, byte[] pem) {
+  public static byte[] decode(String label, byte[] pem) {
     String text = new String(pem, StandardCharsets.ISO_8859_1);
     String begin = "-----BEGIN " + label + "-----";
     int start = text.indexOf(begin);

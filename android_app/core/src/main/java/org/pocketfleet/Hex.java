@@ -1,17 +1,17 @@
-package org.pocketfleet.transport;
+package org.pocketfleet;
 
 import java.nio.ByteBuffer;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 
 /** Hashes and how they are written. */
-final class Hex {
+public final class Hex {
   private static final char[] DIGITS = "0123456789abcdef".toCharArray();
 
   private Hex() {}
 
   /** A new SHA-256. */
-  static MessageDigest sha256() {
+  public static MessageDigest sha256() {
     try {
       return MessageDigest.getInstance("SHA-256");
     } catch (NoSuchAlgorithmException error) {
@@ -20,14 +20,14 @@ final class Hex {
   }
 
   /** The SHA-256 of some bytes, from position to limit, which stay as they are. */
-  static String sha256(ByteBuffer content) {
+  public static String sha256(ByteBuffer content) {
     MessageDigest digest = sha256();
     digest.update(content.duplicate());
     return of(digest.digest());
   }
 
   /** Lower-case digits, two a byte. */
-  static String of(byte[] bytes) {
+  public static String of(byte[] bytes) {
     char[] text = new char[2 * bytes.length];
     for (int at = 0; at < bytes.length; at++) {
       text[2 * at] = DIGITS[(bytes[at] >> 4) & 0xf];
