@@ -19,32 +19,7 @@ def mobilenet_v1(
     weights: Optional[str] = None,
     hidden: int = 0,
 ) -> Any:
-    """MobileNetV1 without its top, average pooling, and a head of dense layers.
-
-    Parameters
-    ----------
-    input_shape
-        Height, width, channels.
-    classes
-        Number of classes.
-    alpha
-        Width multiplier.
-    weights
-        Weights of the base: None for random ones; "imagenet" to download those of ``keras.applications``; or an
-        ``.npz`` file, see `load_npz`.
-    hidden
-        Units of the head's hidden layer; 0 for a head of one layer.
-
-    Returns
-    -------
-    keras.Model
-        Ends in logits; takes pixels scaled to -1 … 1.
-
-    Raises
-    ------
-    ModelFileError
-        The weights cannot be downloaded, or the weight file is missing or does not fit.
-    """
+    """MobileNetV1 without its top; otherwise like `mobilenet_v2`, but for a head of one layer by default."""
     return on_base(
         keras.applications.MobileNet,
         input_shape,

@@ -132,8 +132,7 @@ public final class FleetService extends Service {
 
   /** Whether a run ended at its limit, and not because the service was destroyed, say. */
   private static boolean reached(Settings settings, long rounds) {
-    return (settings.maxRounds > 0 && rounds >= settings.maxRounds)
-        || (settings.endAtMs > 0 && System.currentTimeMillis() >= settings.endAtMs);
+    return Limits.reached(settings.maxRounds, settings.endAtMs, rounds, System.currentTimeMillis());
   }
 
   /** Stops the client, if there is one; {@link #ended} does the rest. */

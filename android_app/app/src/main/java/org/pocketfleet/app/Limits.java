@@ -70,9 +70,13 @@ final class Limits implements ClientListener {
     check();
   }
 
+  /** Whether so many rounds, or this time, are at a limit; a limit of 0 is none. */
+  static boolean reached(long maxRounds, long endAtMs, long rounds, long nowMs) {
+    return (maxRounds > 0 && rounds >= maxRounds) || (endAtMs > 0 && nowMs >= endAtMs);
+  }
+
   private void check() {
-    if ((maxRounds > 0 && rounds.get() >= maxRounds)
-        || (endAtMs > 0 && clockMs.getAsLong() >= endAtMs)) {
+    if (reached(maxRounds, endAtMs, rounds.get(), clockMs.getAsLong())) {
       stop.run();
     }
   }
