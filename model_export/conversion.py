@@ -9,13 +9,14 @@ import tensorflow as tf
 from model_export import tflite_file
 from model_export.errors import ConversionError
 from model_export.quiet import quiet
+from model_export.schedule import in_short_lived_order
 from model_export.signatures import TrainableModel
 
-__all__ = ["convert"]
+__all__ = ["convert", "to_tflite"]
 
 
 def convert(model: TrainableModel) -> bytes:
-    """Return the TFLite file of ``model``.
+    """Return the TFLite file of ``model``, its ops in an order that saves memory.
 
     Raises
     ------
@@ -24,6 +25,11 @@ def convert(model: TrainableModel) -> bytes:
     OSError
         The disk is full.
     """
+    return in_short_lived_order(to_tflite(model))
+
+
+def to_tflite(model: TrainableModel) -> bytes:
+    """Return the TFLite file of ``model`` as the converter leaves it; errors as in `convert`."""
     with tempfile.TemporaryDirectory(prefix="pocketfleet-") as saved, quiet() as noise:
         try:
             tf.saved_model.save(

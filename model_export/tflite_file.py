@@ -6,7 +6,7 @@ import importlib
 from collections import Counter
 from typing import Any
 
-__all__ = ["foreign_ops", "minimum_runtime", "op_counts"]
+__all__ = ["foreign_ops", "minimum_runtime", "op_counts", "op_names", "read_model", "schema"]
 
 _SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
 # The schema lists StableHLO among its own ops, but no runtime on a device computes them.
@@ -16,20 +16,30 @@ _MINIMUM_RUNTIME = b"min_runtime_version"
 
 def op_counts(content: bytes) -> dict[str, int]:
     """Count the ops of all signatures by name, the most frequent first; a custom op's name begins with "custom "."""
-    schema = _schema()
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    model = schema.Model.GetRootAs(content, 0)
+    model = read_model(content)
+    codes = op_names(model)
+    counts: Counter[str] = Counter()
+    for i in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(i)
+        counts.update(codes[graph.Operators(j).OpcodeIndex()] for j in range(graph.OperatorsLength()))
+    return dict(counts.most_common())
+
+
+def read_model(content: bytes) -> Any:
+    """Return the root table of the file."""
+    return schema().Model.GetRootAs(content, 0)
+
+
+def op_names(model: Any) -> list[str]:
+    """Names of the model's operator codes, in their order."""
+    names = {value: name for name, value in vars(schema().BuiltinOperator).items() if not name.startswith("_")}
     codes = []
     for i in range(model.OperatorCodesLength()):
         code = model.OperatorCodes(i)
         custom = code.CustomCode()
         builtin = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
         codes.append(f"custom {custom.decode()}" if custom else builtin)
-    counts: Counter[str] = Counter()
-    for i in range(model.SubgraphsLength()):
-        graph = model.Subgraphs(i)
-        counts.update(codes[graph.Operators(j).OpcodeIndex()] for j in range(graph.OperatorsLength()))
-    return dict(counts.most_common())
+    return codes
 
 
 def foreign_ops(content: bytes) -> list[str]:
@@ -39,7 +49,7 @@ def foreign_ops(content: bytes) -> list[str]:
 
 def minimum_runtime(content: bytes) -> str:
     """Oldest TensorFlow Lite that runs the file, as the converter noted it; "" if it did not."""
-    model = _schema().Model.GetRootAs(content, 0)
+    model = read_model(content)
     for i in range(model.MetadataLength()):
         entry = model.Metadata(i)
         if entry.Name() == _MINIMUM_RUNTIME:
@@ -48,7 +58,14 @@ def minimum_runtime(content: bytes) -> str:
     return ""
 
 
-def _schema() -> Any:
+def schema() -> Any:
+    """Return the module of the file's schema.
+
+    Raises
+    ------
+    ImportError
+        There is neither LiteRT nor TensorFlow.
+    """
     for name in _SCHEMAS:
         try:
             return importlib.import_module(name)

@@ -36,13 +36,13 @@ def linear(x: Tensor) -> tuple[Tensor, Backward]:
 def relu(x: Tensor) -> tuple[Tensor, Backward]:
     """``max(x, 0)``."""
     y = tf.nn.relu(x)
-    return y, lambda dy: dy * tf.minimum(y * _LARGE, 1.0)
+    return y, lambda dy: dy * _above_zero(y)
 
 
 def relu6(x: Tensor) -> tuple[Tensor, Backward]:
     """``min(max(x, 0), 6)``; an op of its own, which TFLite fuses into convolutions."""
     y = tf.nn.relu6(x)
-    return y, lambda dy: dy * _between(y, 6.0)
+    return y, lambda dy: dy * _above_zero(y * (6.0 - y))
 
 
 def clipped_relu(limit: float) -> Callable[[Tensor], tuple[Tensor, Backward]]:
@@ -50,15 +50,17 @@ def clipped_relu(limit: float) -> Callable[[Tensor], tuple[Tensor, Backward]]:
 
     def clipped(x: Tensor) -> tuple[Tensor, Backward]:
         y = tf.minimum(tf.nn.relu(x), limit)
-        return y, lambda dy: dy * _between(y, limit)
+        return y, lambda dy: dy * _above_zero(y * (limit - y))
 
     return clipped
 
 
-def _between(y: Tensor, limit: float) -> Tensor:
-    above_zero = tf.minimum(y * _LARGE, 1.0)
-    below_limit = tf.minimum((limit - y) * _LARGE, 1.0)
-    return above_zero * below_limit
+def _above_zero(x: Tensor) -> Tensor:
+    """Return 1 where ``x`` is above zero and 0 where it is zero; it is never below.
+
+    The converter merges the limits into the product, which makes it one op.
+    """
+    return tf.minimum(tf.maximum(x * _LARGE, -1.0), 1.0)
 
 
 def leaky_relu(slope: float) -> Callable[[Tensor], tuple[Tensor, Backward]]:
@@ -68,7 +70,7 @@ def leaky_relu(slope: float) -> Callable[[Tensor], tuple[Tensor, Backward]]:
         y = tf.nn.leaky_relu(x, alpha=slope)
 
         def backward(dy: Tensor) -> Tensor:
-            above_zero = tf.minimum(tf.nn.relu(x) * _LARGE, 1.0)
+            above_zero = _above_zero(tf.nn.relu(x))
             return dy * (above_zero * (1.0 - slope) + slope)
 
         return y, backward

@@ -17,9 +17,12 @@ import tensorflow as tf
 
 from model_export.ops.tensor import Tensor
 
-__all__ = ["Window", "dilate", "gather", "pad_or_crop", "scatter", "turned_around", "undilate"]
+__all__ = ["Window", "backwards", "concat", "dilate", "gather", "pad_or_crop", "scatter", "turned_around", "undilate"]
 
 Pair = tuple[int, int]
+
+_MOST_CONCATENATED = 4
+_SHORT_PIXEL = 16
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,32 @@ def pad_or_crop(x: Tensor, before: Pair, size: Pair, fill: float = 0.0) -> Tenso
     top, left = (max(b, 0) for b in before)
     bottom, right = size[0] - top - height, size[1] - left - width
     if any((top, bottom, left, right)):
-        paddings = [[0, 0], [top, bottom], [left, right], [0, 0]]
-        x = tf.pad(x, paddings, constant_values=fill) if fill else tf.pad(x, paddings)
+        x = _pad(x, (top, bottom), (left, right), fill)
     return x
+
+
+def _pad(x: Tensor, rows: Pair, columns: Pair, fill: float) -> Tensor:
+    samples, height, width, channels = x.shape
+    if channels > _SHORT_PIXEL:
+        return tf.pad(x, [[0, 0], rows, columns, [0, 0]], constant_values=fill)
+    # XNNPACK pads pixel by pixel; whole lines are many times as fast.
+    lines = tf.reshape(x, [samples, height, width * channels])
+    ends = [count * channels for count in columns]
+    lines = tf.pad(lines, [[0, 0], rows, ends], constant_values=fill)
+    return tf.reshape(lines, [samples, height + sum(rows), width + sum(columns), channels])
+
+
+def concat(parts: Sequence[Tensor], axis: int) -> Tensor:
+    """Concatenate any number of tensors; XNNPACK takes up to four at once, in newer runtimes five."""
+    while len(parts) > 1:
+        groups = -(-len(parts) // _MOST_CONCATENATED)
+        size = -(-len(parts) // groups)
+        parts = [_concat(parts[i : i + size], axis) for i in range(0, len(parts), size)]
+    return parts[0]
+
+
+def _concat(parts: Sequence[Tensor], axis: int) -> Tensor:
+    return tf.concat(parts, axis=axis) if len(parts) > 1 else parts[0]
 
 
 def gather(x: Tensor, window: Window, fill: float = 0.0) -> list[Tensor]:
@@ -184,9 +210,17 @@ def _interleave(phases: dict[Pair, Tensor], strides: Pair) -> Tensor:
 
 
 def turned_around(kernel: Tensor) -> Tensor:
-    """Reverse the rows and the columns of ``kernel [kh, kw, I, O]``; older runtimes reverse one axis only."""
-    height, width, inputs, outputs = kernel.shape
-    return tf.reshape(tf.reverse(tf.reshape(kernel, [height * width, inputs, outputs]), axis=[0]), kernel.shape)
+    """Reverse the rows and the columns of ``kernel [kh, kw, I, O]``."""
+    return backwards(backwards(kernel, axis=0), axis=1)
+
+
+def backwards(x: Tensor, axis: int) -> Tensor:
+    """Reverse a short axis. XNNPACK has no REVERSE_V2, and one op of another kind cuts a step in two."""
+    size = x.shape[axis]
+    if size == 1:
+        return x
+    before = [slice(None)] * axis
+    return concat([x[(*before, slice(i, i + 1))] for i in reversed(range(size))], axis=axis)
 
 
 def dilate(kernel: Tensor, dilation: Pair) -> Tensor:
