@@ -22,7 +22,7 @@ from model_export.ops.windows import Window, backwards, concat, gather, pad_or_c
 
 __all__ = ["convolution", "grouped_convolution"]
 
-_FEW_CHANNELS = 64
+_FEW_CHANNELS = 32
 
 Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -163,14 +163,18 @@ def _correlate_shifts(tall: Tensor, shifted: Tensor, height: int, width: int, pi
     samples, tall_rows, _, inputs = tall.shape
     _, rows, blocks, depth = shifted.shape
     outputs = depth // (width + pixels - 1)
-    if pixels == 1:
-        shifted_rows = concat([tall[:, i : i + rows] for i in range(height)], axis=-1)
-        return tf.reshape(correlate_rows(shifted_rows, shifted), [height, inputs, width, outputs])
-    # Channels first, so that shifting by a row copies long lines, and the product need not transpose them.
-    lines = tf.transpose(tf.reshape(tall, [samples, tall_rows * blocks, pixels * inputs]), [0, 2, 1])
-    shifted_rows = concat([lines[:, :, i * blocks : (i + rows) * blocks] for i in range(height)], axis=1)
-    products = tf.matmul(shifted_rows, tf.reshape(shifted, [samples, rows * blocks, depth]))
-    product = tf.reshape(tf.reduce_sum(products, axis=0), [height, pixels, inputs, width + pixels - 1, outputs])
+    lines = tf.reshape(tall, [samples, tall_rows * blocks, pixels * inputs])
+    steps = [slice(i * blocks, (i + rows) * blocks) for i in range(height)]
+    shifted = tf.reshape(shifted, [samples, rows * blocks, depth])
+    if height * pixels * inputs <= rows * blocks:
+        # Channels first, so that shifting by a row copies long lines, and the product need not transpose them.
+        lines = tf.transpose(lines, [0, 2, 1])
+        products = tf.matmul(concat([lines[:, :, step] for step in steps], axis=1), shifted)
+        product = tf.reduce_sum(products, axis=0)
+    else:
+        # One product for each sample would be larger than what it is made from.
+        product = correlate_rows(concat([lines[:, step] for step in steps], axis=-1), shifted)
+    product = tf.reshape(product, [height, pixels, inputs, width + pixels - 1, outputs])
     # Each pixel of a block saw the columns from its own place on.
     total = None
     for p in range(pixels):
