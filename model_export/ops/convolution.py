@@ -6,7 +6,6 @@ added up, shifted by a row each. That needs ``kw + kh`` copies where im2col need
 the same operation with the kernel turned around, and the kernel gradient is one product of the two concatenations.
 Where there are few channels, two neighbouring pixels are taken as one with twice the channels.
 
-
 Convolutions of larger stride and dilated ones are im2col: a product of the gathered taps.
 """
 
