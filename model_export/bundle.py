@@ -20,8 +20,8 @@ from typing import Optional, Union
 
 import numpy as np
 
-from model_export import signing, tensors
-from model_export.errors import BundleAltered, BundleError, BundleFormatError
+from model_export import formats, signing, tensors
+from model_export.errors import BundleAltered, BundleError, BundleFormatError, TensorFileError
 from model_export.files import write_atomically
 from model_export.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest
 
@@ -120,11 +120,14 @@ class Bundle:
         BundleAltered
             The file is damaged or does not fit the manifest.
         """
-        values = tensors.unpack(bytearray(self.read(INITIAL)))
-        expected = {path: (v.shape, v.dtype) for path, v in self.manifest.variables.items()}
-        if {path: (a.shape, a.dtype.name) for path, a in values.items()} != expected:
-            raise BundleAltered(f"{self.path}: {INITIAL} does not hold the variables that the manifest lists")
-        return {path: values[path] for path in self.manifest.state}
+        variables = self.manifest.variables
+        try:
+            stored = tensors.unpack(bytearray(self.read(INITIAL)))
+            return formats.decode_all(stored, {path: variable.shape for path, variable in variables.items()})
+        except TensorFileError as error:
+            raise BundleAltered(
+                f"{self.path}: {INITIAL} does not hold the variables that the manifest lists: {error}"
+            ) from None
 
     def signer(self) -> Optional[bytes]:
         """Return the PEM of the public key that signed the bundle; None if it is unsigned.
