@@ -14,9 +14,10 @@ import tensorflow as tf
 
 from model_export import manifest as m
 from model_export import tensors, tflite_file
-from model_export.bundle import INITIAL, MODEL, Bundle, check_target, write_bundle
+from model_export.bundle import CHANNELS, INITIAL, MODEL, Bundle, check_target, write_bundle
 from model_export.check import check_against_keras, check_against_tensorflow
 from model_export.compression.options import NO_COMPRESSION, Compression
+from model_export.compression.structured import pack_kept, prune_channels
 from model_export.conversion import convert
 from model_export.errors import ExportError
 from model_export.network import Network, Node, read_network
@@ -112,6 +113,11 @@ def export(
     check_target(Path(path), overwrite=overwrite)
     progress("reading the model")
     network = read_network(model)
+    files: dict[str, bytes] = {}
+    if compression.channels:
+        progress("removing channels")
+        network, kept = prune_channels(network, compression.channels.share)
+        files[CHANNELS] = pack_kept(kept)
     labels = _class_names(network, classes)
     start = first_trained(network, trainable)
     cut_positions = positions_of_cuts(network, cuts, start)
@@ -157,7 +163,7 @@ def export(
         compression=compression.to_manifest(),
         files={},
     )
-    files = {MODEL: content, INITIAL: bytes(tensors.pack(trainable_model.scheme.stored()))}
+    files.update({MODEL: content, INITIAL: bytes(tensors.pack(trainable_model.scheme.stored()))})
     return write_bundle(path, manifest, files, signing_key=signing_key, overwrite=overwrite)
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from model_export.compression.options import Cluster, Compression, Prune, Quantize
+from model_export.compression.options import Cluster, Compression, Prune, PruneChannels, Quantize
 
-__all__ = ["Cluster", "Compression", "Prune", "Quantize"]
+__all__ = ["Cluster", "Compression", "Prune", "PruneChannels", "Quantize"]

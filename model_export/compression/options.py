@@ -12,7 +12,7 @@ from typing import Optional, Union
 from model_export.errors import ExportError
 from model_export.formats import FORMATS, INTEGERS
 
-__all__ = ["NO_COMPRESSION", "Cluster", "Compression", "Prune", "Quantize"]
+__all__ = ["NO_COMPRESSION", "Cluster", "Compression", "Prune", "PruneChannels", "Quantize"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,29 @@ class Prune:
             raise ExportError(f"prune is {self.sparsity}; the share has to lie between 0 and 1")
         if self.scope not in ("layer", "global"):
             raise ExportError(f"prune's scope is {self.scope!r}; it is 'layer' or 'global'")
+
+
+@dataclass(frozen=True)
+class PruneChannels:
+    """Take output channels away, those of the smallest L1 norm (Li et al. 2017, "Pruning Filters").
+
+    Attributes
+    ----------
+    share
+        Share of the channels of each group that is removed; a group is what has to be removed together, see
+        `model_export.compression.channels`.
+
+    Raises
+    ------
+    ExportError
+        The share is out of its range.
+    """
+
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share < 1.0:
+            raise ExportError(f"prune-channels is {self.share}; the share has to lie between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -131,6 +154,7 @@ class Compression:
     prune: Optional[Prune] = None
     quantize: Optional[Quantize] = None
     cluster: Optional[Cluster] = None
+    channels: Optional[PruneChannels] = None
 
     def __post_init__(self) -> None:
         if self.cluster and self.quantize and self.quantize.weights in INTEGERS:
@@ -142,6 +166,8 @@ class Compression:
     def to_manifest(self) -> dict[str, Union[str, float, int, bool]]:
         """Return what the manifest says: plain values, named as in ``docs/bundle.md``."""
         plain: dict[str, Union[str, float, int, bool]] = {}
+        if self.channels:
+            plain["prune_channels"] = self.channels.share
         if self.prune:
             plain.update(prune=self.prune.sparsity, prune_scope=self.prune.scope)
         if self.quantize:

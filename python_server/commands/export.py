@@ -46,6 +46,7 @@ examples:
         parser.add_argument("--clip-norm", type=float, default=0.0, metavar="X", help="of all gradients (default: off)")
         parser.add_argument("--proximal", action="store_true", help="with FedProx's proximal term")
         parser.add_argument("--prune", type=float, metavar="SHARE", help="keep this share of each kernel at zero")
+        parser.add_argument("--prune-channels", type=float, metavar="SHARE", help="remove this share of the channels")
         parser.add_argument(
             "--format", metavar="F", help="hold weights as float24, bfloat16, float16, int8 or int4 while training"
         )
@@ -117,7 +118,7 @@ examples:
 
 
 def _compression(options: argparse.Namespace) -> Any:
-    from model_export.compression import Cluster, Compression, Prune, Quantize
+    from model_export.compression import Cluster, Compression, Prune, PruneChannels, Quantize
 
     formats = {
         "weights": options.format,
@@ -128,6 +129,7 @@ def _compression(options: argparse.Namespace) -> Any:
     chosen = {key: value for key, value in formats.items() if value}
     return Compression(
         prune=None if options.prune is None else Prune(options.prune),
+        channels=None if options.prune_channels is None else PruneChannels(options.prune_channels),
         quantize=Quantize(**chosen) if chosen else None,
         cluster=None if options.clusters is None else Cluster(options.clusters),
     )
