@@ -46,6 +46,9 @@ INTEGERS = {"int8": 127, "int4": 7}
 
 FORMATS = (*FLOATS, *INTEGERS)
 
+# Numbers that are packed at once, as their bits take a byte each meanwhile; of eight, so that a chunk ends with a byte.
+_CHUNK = 2**16
+
 _SMALLEST_SCALE = np.float32(1e-30)
 
 
@@ -207,7 +210,7 @@ def _values(parts: Mapping[str, np.ndarray], count: int) -> np.ndarray:
     if "int4" in parts:
         nibbles = unpack_bits(parts["int4"], 4, count).astype(np.int8)
         return np.where(nibbles > 7, nibbles - 16, nibbles).astype(np.float32)
-    if "" not in parts:
+    if "" not in parts or parts[""].dtype.name not in ("float32", "float16", "int8"):
         raise TensorFileError("no values among the parts " + ", ".join(sorted(parts)))
     return parts[""].astype(np.float32)
 
@@ -248,12 +251,16 @@ def _prefixes(key: str) -> list[str]:
 
 def pack_bits(values: np.ndarray, width: int) -> np.ndarray:
     """Pack natural numbers of ``width`` bits without gaps, the lowest bit first; uint8."""
-    bits = (values.astype(np.uint16)[:, None] >> np.arange(width, dtype=np.uint16)) & 1
-    return np.packbits(bits.astype(np.uint8).ravel(), bitorder="little")
+    places = np.arange(width, dtype=np.uint16)
+    packed = [np.zeros(0, np.uint8)]
+    for start in range(0, len(values), _CHUNK):
+        bits = (values[start : start + _CHUNK].astype(np.uint16)[:, None] >> places) & np.uint16(1)
+        packed.append(np.packbits(bits.astype(np.uint8).ravel(), bitorder="little"))
+    return np.concatenate(packed)
 
 
 def unpack_bits(packed: np.ndarray, width: int, count: int) -> np.ndarray:
-    """Invert `pack_bits`; int64.
+    """Invert `pack_bits`; uint8.
 
     Raises
     ------
@@ -262,8 +269,14 @@ def unpack_bits(packed: np.ndarray, width: int, count: int) -> np.ndarray:
     """
     if packed.dtype != np.uint8 or packed.size != (count * width + 7) // 8:
         raise TensorFileError(f"{packed.size} bytes do not hold {count} numbers of {width} bits")
-    bits = np.unpackbits(packed.ravel(), bitorder="little")[: count * width].reshape(count, width)
-    return np.asarray(bits.astype(np.int64) @ (np.int64(1) << np.arange(width, dtype=np.int64)))
+    factors = np.uint8(1) << np.arange(width, dtype=np.uint8)
+    values = np.empty(count, np.uint8)
+    for start in range(0, count, _CHUNK):
+        part = packed.ravel()[start * width // 8 : (start + _CHUNK) * width // 8 + 1]
+        chunk = values[start : start + _CHUNK]
+        bits = np.unpackbits(part, bitorder="little")[: len(chunk) * width]
+        chunk[:] = (bits.reshape(len(chunk), width) * factors).sum(axis=1, dtype=np.uint8)
+    return values
 
 
 def _width(size: int) -> int:

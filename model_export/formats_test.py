@@ -81,6 +81,13 @@ def test_bits_are_packed_without_gaps(numbers: list[int], width: int) -> None:
     np.testing.assert_array_equal(formats.unpack_bits(packed, width, len(values)), values)
 
 
+def test_many_numbers_are_packed_as_few_are() -> None:
+    values = np.random.default_rng(0).integers(0, 8, 2**17 + 5)
+    packed = formats.pack_bits(values, 3)
+    assert len(packed) == -(-len(values) * 3 // 8)
+    np.testing.assert_array_equal(formats.unpack_bits(packed, 3, len(values)), values)
+
+
 def test_sizes_are_what_the_formats_promise() -> None:
     array = np.linspace(-1, 1, 4096, dtype=np.float32).reshape(64, 64)
     sizes = {name: sum(part.nbytes for part in formats.encode(array, name).values()) for name in formats.FORMATS}
