@@ -20,17 +20,18 @@ from typing import Optional, Union
 
 import numpy as np
 
-from model_export import signing, tensors
-from model_export.errors import BundleAltered, BundleError, BundleFormatError
+from model_export import formats, signing, tensors
+from model_export.errors import BundleAltered, BundleError, BundleFormatError, TensorFileError
 from model_export.files import write_atomically
 from model_export.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest
 
-__all__ = ["INITIAL", "MANIFEST", "MODEL", "SIGNATURE", "Bundle", "check_target", "write_bundle"]
+__all__ = ["CHANNELS", "INITIAL", "MANIFEST", "MODEL", "SIGNATURE", "Bundle", "check_target", "write_bundle"]
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 MODEL = "model.tflite"
 INITIAL = "initial.safetensors"
+CHANNELS = "channels.safetensors"
 
 _PathLike = Union[str, "os.PathLike[str]"]
 
@@ -120,11 +121,39 @@ class Bundle:
         BundleAltered
             The file is damaged or does not fit the manifest.
         """
-        values = tensors.unpack(bytearray(self.read(INITIAL)))
-        expected = {path: (v.shape, v.dtype) for path, v in self.manifest.variables.items()}
-        if {path: (a.shape, a.dtype.name) for path, a in values.items()} != expected:
-            raise BundleAltered(f"{self.path}: {INITIAL} does not hold the variables that the manifest lists")
-        return {path: values[path] for path in self.manifest.state}
+        variables = self.manifest.variables
+        try:
+            stored = tensors.unpack(bytearray(self.read(INITIAL)))
+            return formats.decode_all(stored, {path: variable.shape for path, variable in variables.items()})
+        except TensorFileError as error:
+            raise BundleAltered(
+                f"{self.path}: {INITIAL} does not hold the variables that the manifest lists: {error}"
+            ) from None
+
+    def kept_channels(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """Return which indices of the whole network's variables this one has, for each axis, by path.
+
+        With ``numpy.ix_`` of them a server cuts this network's variables out of the whole one's, and puts an update
+        back in its place. Empty for a bundle from which no channels were removed.
+
+        Raises
+        ------
+        BundleAltered
+            The file is damaged or does not fit the manifest.
+        """
+        if CHANNELS not in self.manifest.files:
+            return {}
+        try:
+            stored = tensors.unpack(self.read(CHANNELS))
+        except TensorFileError as error:
+            raise BundleAltered(f"{self.path}: {CHANNELS}: {error}") from None
+        kept = {}
+        for path, variable in self.manifest.variables.items():
+            axes = tuple(stored.get(f"{path}:{axis}", np.zeros(0)) for axis in range(len(variable.shape)))
+            if tuple(len(axis) for axis in axes) != variable.shape:
+                raise BundleAltered(f"{self.path}: {CHANNELS} does not fit {path}")
+            kept[path] = axes
+        return kept
 
     def signer(self) -> Optional[bytes]:
         """Return the PEM of the public key that signed the bundle; None if it is unsigned.

@@ -17,7 +17,7 @@ from model_export.manifest import InputSpec, Layer, Manifest, Signature, TensorS
 
 KERNEL = Variable("dense/kernel", (2, 3), "float32", True)
 MANIFEST_VALUE = Manifest(
-    format=1,
+    format=2,
     name="tiny",
     versions={"pocketfleet": "0"},
     minimum_runtime="2.7.0",
@@ -30,6 +30,7 @@ MANIFEST_VALUE = Manifest(
     state=("dense/kernel",),
     layers=(Layer("dense", "Dense", True, ("input",), (3,), "float32", (KERNEL,), 6, 6, 12),),
     signatures={"get": Signature({}, {"v0000": TensorSpec((2, 3), "float32")}, ())},
+    compression={},
     files={},
 )
 FILES = {

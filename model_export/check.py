@@ -12,8 +12,9 @@ from model_export.network import Network
 from model_export.options import Sgd
 from model_export.reference import Reference
 from model_export.runner import SignatureRunner
+from model_export.signatures import TrainableModel
 
-__all__ = ["check_against_keras"]
+__all__ = ["check_against_keras", "check_against_tensorflow"]
 
 _LEARNING_RATE = 0.01
 _SEED = 7
@@ -103,6 +104,69 @@ def check_against_keras(
             for values in (after, exact_values, rounded_values)
         ]
         _compare(f"{name}: change of the variables", *changes)
+
+
+def check_against_tensorflow(
+    content: bytes, model: TrainableModel, training: tuple[str, ...], *, scale: float, offset: float
+) -> None:
+    """Run all that a compressed model can do, and compare with TensorFlow's run of the functions it was made from.
+
+    Keras knows no such training. Rounding makes steps of small differences: how large they become is seen from a second
+    run, of inputs that are a little off.
+
+    Parameters
+    ----------
+    content
+        The TFLite file.
+    model
+        What it was converted from; its variables are changed.
+    training
+        Names of the training signatures.
+    scale, offset
+        Preprocessing of the input, so that the values tried are in its range.
+
+    Raises
+    ------
+    ConversionError
+        A result differs by more than rounding explains; the message says which.
+    """
+    run = SignatureRunner(content)
+    described = model.describe()
+    spec = described["infer"].inputs["x"]
+    x = _images(spec.shape) * np.float32(scale) + np.float32(offset)
+    classes = described["infer"].outputs["probabilities"].shape[1]
+    fed: dict[str, Any] = {
+        "x": x,
+        "y": np.arange(len(x), dtype=np.int32) % classes,
+        "w": np.ones(len(x), np.float32),
+        "learning_rate": np.float32(_LEARNING_RATE),
+        "mu": np.float32(0),
+        "seed": np.int32(_SEED),
+    }
+    initial = run("get")
+    if "features" in described:
+        fed["features"] = run("features", x=x)["features"]
+
+    def outcome(call: Any, name: str, factor: float) -> dict[str, np.ndarray]:
+        given = dict(fed)
+        given.update({key: fed[key] * np.float32(factor) for key in ("x", "features") if key in fed})
+        call("set", initial)
+        found: dict[str, np.ndarray] = call(name, {key: given[key] for key in described[name].inputs})
+        if name in training:
+            after = call("get", {})
+            change = [(after[key] - value).ravel() for key, value in initial.items()]
+            found = {"loss": found["loss"], "change of the variables": np.concatenate(change)}
+        return found
+
+    def tensorflow(name: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return {key: value.numpy() for key, value in model.concrete[name](**inputs).items()}
+
+    for name in ("infer", "evaluate", *training):
+        found = outcome(lambda name, inputs: run(name, **inputs), name, 1.0)
+        exact, moved = (outcome(tensorflow, name, factor) for factor in (1.0, 1.0 + 1e-5))
+        for key in found:
+            if key != "correct":
+                _compare(f"{name}: {key}", found[key], exact[key], moved[key])
 
 
 def _compare(what: str, found: Any, exact: Any, rounded: Any) -> None:

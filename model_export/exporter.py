@@ -14,8 +14,10 @@ import tensorflow as tf
 
 from model_export import manifest as m
 from model_export import tensors, tflite_file
-from model_export.bundle import INITIAL, MODEL, Bundle, check_target, write_bundle
-from model_export.check import check_against_keras
+from model_export.bundle import CHANNELS, INITIAL, MODEL, Bundle, check_target, write_bundle
+from model_export.check import check_against_keras, check_against_tensorflow
+from model_export.compression.options import NO_COMPRESSION, Compression
+from model_export.compression.structured import pack_kept, prune_channels
 from model_export.conversion import convert
 from model_export.errors import ExportError
 from model_export.network import Network, Node, read_network
@@ -34,6 +36,7 @@ def export(
     trainable: str = "all",
     cuts: Sequence[str] = (),
     optimizer: Sgd = Sgd(),  # noqa: B008 (immutable)
+    compression: Compression = NO_COMPRESSION,
     name: Optional[str] = None,
     classes: Optional[Sequence[str]] = None,
     input_scale: float = 1.0,
@@ -66,6 +69,8 @@ def export(
         takes time and memory for the later ones only.
     optimizer
         Momentum, weight decay and so on; the learning rate is given with each step.
+    compression
+        Train the model pruned, quantized or clustered, or several of these (``docs/compression.md``).
     name
         Name of the bundle; the model's name by default.
     classes
@@ -108,6 +113,11 @@ def export(
     check_target(Path(path), overwrite=overwrite)
     progress("reading the model")
     network = read_network(model)
+    files: dict[str, bytes] = {}
+    if compression.channels:
+        progress("removing channels")
+        network, kept = prune_channels(network, compression.channels.share)
+        files[CHANNELS] = pack_kept(kept)
     labels = _class_names(network, classes)
     start = first_trained(network, trainable)
     cut_positions = positions_of_cuts(network, cuts, start)
@@ -119,17 +129,22 @@ def export(
         head_only=trainable == "head",
         cuts=cut_positions,
         optimizer=optimizer,
+        compression=compression,
     )
     progress("converting")
     content = convert(trainable_model)
-    progress("comparing with Keras")
+    compressed = trainable_model.scheme.compresses
+    progress("comparing with Keras" if not compressed else "comparing with TensorFlow")
     training = {signature_of_cut(cut): position for cut, position in cut_positions.items()}
     signatures = trainable_model.describe()
     training.update({name: start for name in ("train", "train_head") if name in signatures})
     state = tuple(trainable_model.state)
-    check_against_keras(
-        content, network, training, state, optimizer, batch_size=batch_size, scale=input_scale, offset=input_offset
-    )
+    if compressed:
+        check_against_tensorflow(content, trainable_model, tuple(training), scale=input_scale, offset=input_offset)
+    else:
+        check_against_keras(
+            content, network, training, state, optimizer, batch_size=batch_size, scale=input_scale, offset=input_offset
+        )
     progress("writing the bundle")
     manifest = m.Manifest(
         format=m.FORMAT,
@@ -145,10 +160,10 @@ def export(
         state=state,
         layers=tuple(_describe(node, carried=i >= start) for i, node in enumerate(network.nodes)),
         signatures=signatures,
+        compression=compression.to_manifest(),
         files={},
     )
-    initial = {path: variable.numpy() for path, variable in trainable_model.state.items()}
-    files = {MODEL: content, INITIAL: bytes(tensors.pack(initial))}
+    files.update({MODEL: content, INITIAL: bytes(tensors.pack(trainable_model.scheme.stored()))})
     return write_bundle(path, manifest, files, signing_key=signing_key, overwrite=overwrite)
 
 

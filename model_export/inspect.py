@@ -39,6 +39,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "batch_size": manifest.batch_size,
         "trainable": manifest.trainable,
         "optimizer": dict(manifest.optimizer),
+        "compression": dict(manifest.compression),
         "cuts": list(manifest.cuts),
         "layers": [
             {
@@ -97,6 +98,7 @@ def render(description: dict[str, Any]) -> str:
         f"  input        {_shape(d['input_shape'])}, pixel · {d['input_scale']:.6g} {offset}",
         f"  classes      {len(d['classes'])}: {_shortened(d['classes'])}",
         f"  training     {d['trainable']}, batches of {d['batch_size']}, SGD{', ' + optimizer if optimizer else ''}",
+        f"  compression  {', '.join(f'{key} {value}' for key, value in d['compression'].items()) or 'none'}",
         f"  cuts         {', '.join(d['cuts']) or 'none'}",
         f"  runtime      TensorFlow Lite {d['minimum_runtime'] or 'unknown'} or newer",
         f"  made with    {', '.join(f'{name} {version}' for name, version in d['versions'].items())}",

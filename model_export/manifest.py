@@ -21,7 +21,7 @@ __all__ = [
     "Variable",
 ]
 
-FORMAT = 1
+FORMAT = 2
 MAX_MANIFEST_BYTES = 32 * 2**20
 
 
@@ -103,6 +103,7 @@ class Manifest:
     state: tuple[str, ...]
     layers: tuple[Layer, ...]
     signatures: Mapping[str, Signature]
+    compression: Mapping[str, Any]
     files: Mapping[str, FileEntry]
 
     @property
@@ -251,5 +252,6 @@ _READERS: dict[tuple[Any, str], Any] = {
     (Manifest, "state"): _each(_text),
     (Manifest, "layers"): _each(_a(Layer)),
     (Manifest, "signatures"): _by_name(_a(Signature)),
+    (Manifest, "compression"): _scalars,
     (Manifest, "files"): _by_name(_a(FileEntry)),
 }

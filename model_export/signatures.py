@@ -9,6 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from model_export.compression.options import NO_COMPRESSION, Compression
+from model_export.compression.scheme import Scheme
 from model_export.errors import ExportError
 from model_export.manifest import Signature, TensorSpec
 from model_export.network import INPUT, Network, Node
@@ -51,6 +53,8 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         Position of each cut by the name of its layer.
     optimizer
         The optimizer.
+    compression
+        What is done to the carried variables and their training.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         head_only: bool,
         cuts: Mapping[str, int],
         optimizer: Sgd,
+        compression: Compression = NO_COMPRESSION,
     ) -> None:
         super().__init__()
         self._network = network
@@ -73,9 +78,11 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
             path: variable.numpy() for node in network.nodes[:start] for path, variable in node.variables.items()
         }
         initial = {path: variable.numpy() for node in carried for path, variable in node.variables.items()}
+        self._shapes = {path: value.shape for path, value in initial.items()}
         self._keys = {path: f"v{i:04d}" for i, path in enumerate(initial)}
-        self._state = {path: tf.Variable(value, name=self._keys[path]) for path, value in initial.items()}
         trained = [path for node in carried for path in node.trainable_paths]
+        self.scheme = Scheme(initial, frozenset(trained), compression)
+        self._state = {path: tf.Variable(value, name=self._keys[path]) for path, value in self.scheme.initial.items()}
         self._velocities = {
             path: tf.Variable(tf.zeros_like(self._state[path]), name=f"m{i:04d}")
             for i, path in enumerate(trained)
@@ -94,7 +101,7 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
 
     @property
     def state(self) -> dict[str, Any]:
-        """Variables by path, in the order of ``get`` and ``set``."""
+        """Variables in their stored form by path, in the order of ``get`` and ``set``."""
         return dict(self._state)
 
     def describe(self) -> dict[str, Signature]:
@@ -133,8 +140,7 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         functions["infer"] = _Function(x, lambda x: {"probabilities": tf.nn.softmax(self._logits(self._base(x)))})
         functions["get"] = _Function({}, self._get)
         values = {
-            key: tf.TensorSpec(self._state[path].shape, self._state[path].dtype, key)
-            for path, key in self._keys.items()
+            key: tf.TensorSpec(self._shapes[path], self._state[path].dtype, key) for path, key in self._keys.items()
         }
         functions["set"] = _Function(values, self._set, tuple(self._state))
         return functions
@@ -157,8 +163,9 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
 
     def _logits(self, features: Tensor) -> Tensor:
         nodes = self._network.nodes[self._start :]
-        variables = {path: variable.read_value() for path, variable in self._state.items()}
-        return forward(self._network, nodes, {self._entry: features}, variables).values[self._network.logits]
+        weights = self.scheme.weights({path: variable.read_value() for path, variable in self._state.items()})
+        passed = forward(self._network, nodes, {self._entry: features}, weights, scheme=self.scheme)
+        return passed.values[self._network.logits]
 
     def _evaluate(self, features: Tensor, y: Tensor, w: Tensor) -> dict[str, Tensor]:
         scores = cross_entropy(self._logits(features), y, w)
@@ -175,7 +182,7 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         if self._optimizer.proximal:
             inputs["mu"] = tf.TensorSpec([], tf.float32, "mu")
         trained = self._network.nodes[first:]
-        if any(node.rule.drops(node.layer) for node in trained):
+        if self.scheme.takes_seed or any(node.rule.drops(node.layer) for node in trained):
             inputs["seed"] = tf.TensorSpec([], tf.int32, "seed")
 
         def step(**fed: Tensor) -> dict[str, Tensor]:
@@ -191,6 +198,7 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
                 self._optimizer,
                 start=self._start,
                 first=first,
+                scheme=self.scheme,
             )
             for path, value in result.variables.items():
                 self._state[path].assign(value)
@@ -205,11 +213,12 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         return tuple(path for path in self._state if path in changing)
 
     def _get(self) -> dict[str, Tensor]:
-        return {key: self._state[path].read_value() for path, key in self._keys.items()}
+        weights = self.scheme.weights({path: variable.read_value() for path, variable in self._state.items()})
+        return {key: weights[path] for path, key in self._keys.items()}
 
     def _set(self, **values: Tensor) -> dict[str, Tensor]:
         for path, variable in self._state.items():
-            value = values[self._keys[path]]
+            value = self.scheme.project(path, values[self._keys[path]])
             variable.assign(value)
             if path in self._anchors:
                 self._anchors[path].assign(value)

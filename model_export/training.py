@@ -13,6 +13,7 @@ from typing import Optional
 
 import tensorflow as tf
 
+from model_export.compression.scheme import PLAIN, Scheme
 from model_export.layers.base import Applied, Call
 from model_export.network import Network, Node
 from model_export.ops.loss import cross_entropy
@@ -75,6 +76,7 @@ def forward(
     constant: bool = False,
     train: frozenset[str] = frozenset(),
     batch: Optional[Batch] = None,
+    scheme: Scheme = PLAIN,
 ) -> Pass:
     """Compute ``nodes`` in their order.
 
@@ -94,8 +96,10 @@ def forward(
         Names of the nodes that are in training mode.
     batch
         The batch; needed if any node is in training mode.
+    scheme
+        How activations are rounded.
     """
-    values = dict(given)
+    values = {name: scheme.activation(value) for name, value in given.items()}
     applied: dict[str, Applied] = {}
     for node in nodes:
         call = Call(
@@ -109,14 +113,17 @@ def forward(
             logits=node.name == network.logits,
         )
         applied[node.name] = node.rule.apply(node.layer, call)
-        values[node.name] = applied[node.name].output
+        values[node.name] = scheme.activation(applied[node.name].output, logits=call.logits)
     return Pass(values, applied)
 
 
-def backward(nodes: Sequence[Node], passed: Pass, output: str, gradient: Tensor, first: int) -> dict[str, Tensor]:
+def backward(
+    nodes: Sequence[Node], passed: Pass, output: str, gradient: Tensor, first: int, scheme: Scheme = PLAIN
+) -> dict[str, Tensor]:
     """Gradients of the trainable variables of ``nodes[first:]`` by path, given that of the output.
 
-    Layers that no trained layer lies before are left out.
+    Layers that no trained layer lies before are left out. The rounding of activations is taken as the identity (the
+    straight-through estimator).
     """
     needed: set[str] = set()
     for node in nodes[first:]:
@@ -127,9 +134,9 @@ def backward(nodes: Sequence[Node], passed: Pass, output: str, gradient: Tensor,
     for node in reversed(nodes[first:]):
         if node.name not in needed or node.name not in flowing:
             continue
-        gradients = passed.applied[node.name].backward(flowing.pop(node.name))
+        gradients = passed.applied[node.name].backward(scheme.flow(flowing.pop(node.name)))
         for path in node.trainable_paths:
-            found[path] = gradients.variables[path.rpartition("/")[2]]
+            found[path] = scheme.gradient(path, gradients.variables[path.rpartition("/")[2]])
         for name, part in zip(node.inputs, gradients.inputs):
             if name in needed:
                 flowing[name] = flowing[name] + part if name in flowing else part
@@ -147,6 +154,7 @@ def gradient_step(
     *,
     start: int,
     first: int,
+    scheme: Scheme = PLAIN,
 ) -> StepResult:
     """One step of training.
 
@@ -157,7 +165,7 @@ def gradient_step(
     given
         Value that enters the layers from ``start`` on, by name.
     variables
-        Values of all variables from ``start`` on, by path.
+        Values of all variables from ``start`` on, by path, in the form in which ``scheme`` stores them.
     velocities, anchors
         Momentum, and the values that the proximal term pulls to, of trained variables by path; empty if not used.
     batch
@@ -168,25 +176,28 @@ def gradient_step(
         Position of the first layer that is computed here.
     first
         Position of the first layer that is trained; those before it are in inference mode.
+    scheme
+        How the model is compressed.
     """
     nodes = network.nodes[start:]
     train = frozenset(node.name for node in network.nodes[first:])
-    passed = forward(network, nodes, given, variables, train=train, batch=batch)
+    weights = scheme.weights(variables)
+    passed = forward(network, nodes, given, weights, train=train, batch=batch, scheme=scheme)
     scores = cross_entropy(passed.values[network.logits], batch.labels, batch.weights)
-    gradients = backward(nodes, passed, network.logits, scores.gradient(), first - start)
+    gradients = backward(nodes, passed, network.logits, scores.gradient(), first - start, scheme)
     if optimizer.clip_norm:
         gradients = _clipped(gradients, optimizer.clip_norm)
     changed: dict[str, Tensor] = {}
     moved: dict[str, Tensor] = {}
     for path, gradient in gradients.items():
-        value, velocity = sgd(
-            optimizer, variables[path], gradient, batch, velocity=velocities.get(path), anchor=anchors.get(path)
-        )
+        anchor = scheme.anchor(path, variables[path], anchors.get(path))
+        value, velocity = sgd(optimizer, variables[path], gradient, batch, velocity=velocities.get(path), anchor=anchor)
         changed[path] = value
         if velocity is not None:
-            moved[path] = velocity
+            moved[path] = scheme.velocity(velocity)
     for node in nodes:
         changed.update({f"{node.name}/{name}": value for name, value in passed.applied[node.name].updates.items()})
+    changed = {path: scheme.updated(path, value, batch.seed) for path, value in changed.items()}
     return StepResult(scores.loss / scores.weight, scores.correct, changed, moved)
 
 

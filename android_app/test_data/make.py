@@ -6,6 +6,8 @@ output is newer than this file and the Python code behind it.
 =====================  =================================================================================
 ``whole``              a CNN that trains whole or from the cut ``conv-2``, with momentum and weight decay
 ``norm``               a CNN with batch norm and a proximal term
+``compressed``         a CNN that is pruned and clustered
+``narrow*``            arrays in narrow formats, and ``narrow-dense.safetensors`` what they hold
 ``head``               a dense head with dropout, momentum and a proximal term on a frozen base; signed
 ``head.zip``           the same; ``trusted.pem`` signed it, ``other.pem`` did not
 ``unsigned.zip``       ``whole``
@@ -40,6 +42,7 @@ CASES: dict[str, dict[str, Any]] = {
     "whole": {"bundle": "whole", "cut": "", "seed": 1, "mu": 0.0, "learning_rate": 0.05},
     "cut": {"bundle": "whole", "cut": "conv-2", "seed": 2**33 + 5, "mu": 0.0, "learning_rate": 0.05},
     "norm": {"bundle": "norm", "cut": "", "seed": 2, "mu": 0.1, "learning_rate": 0.05},
+    "compressed": {"bundle": "compressed", "cut": "", "seed": 4, "mu": 0.0, "learning_rate": 0.05},
     "head": {"bundle": "head", "cut": "", "seed": 3, "mu": 0.5, "learning_rate": 0.1},
 }
 """Training that Java and Python have to do alike: 4 epochs of 5 steps."""
@@ -61,6 +64,7 @@ def main(output: Path) -> None:
     _make_data(part)
     _make_permutations(part)
     _make_bundles(part)
+    _make_narrow_arrays(part)
     _make_bad_bundles(part)
     _train(part)
     (part / STAMP).write_text(stamp)
@@ -115,6 +119,7 @@ def _make_bundles(output: Path) -> None:
     import keras
 
     from model_export import Bundle, Sgd, export
+    from model_export.compression import Cluster, Compression, Prune
     from model_export.signing import load_or_create_key, public_key
     from model_export.zoo.small_cnn import small_cnn
 
@@ -138,6 +143,8 @@ def _make_bundles(output: Path) -> None:
     export(
         norm, output / "norm", batch_size=16, name="norm", optimizer=optimizer, input_scale=1 / 127.5, input_offset=-1
     )
+    compression = Compression(prune=Prune(0.5), cluster=Cluster(16))
+    export(whole, output / "compressed", batch_size=16, compression=compression, input_scale=1 / 255)
     head = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
@@ -165,6 +172,33 @@ def _make_bundles(output: Path) -> None:
     Bundle.load(output / "whole").to_zip(output / "unsigned.zip")
 
 
+def _make_narrow_arrays(output: Path) -> None:
+    import numpy as np
+
+    from model_export import formats, tensors
+
+    random = np.random.default_rng(0)
+    stored: dict[str, Any] = {}
+    dense = {}
+    for format in formats.FORMATS:
+        array = (random.normal(size=(3, 5, 7)) * np.exp(random.uniform(-20, 5, (3, 5, 7)))).astype(np.float32)
+        array[0, 0, :3] = 0, -0.0, 70_000 if format in formats.FLOATS else 0
+        mask = random.random(array.shape) < 0.3
+        codebook = np.sort(random.normal(size=11)).astype(np.float32)
+        indices = random.integers(0, 11, (3, 5, 7))
+        ways: dict[str, Any] = {"plain": (array, {}), "masked": (array * mask, {"mask": mask})}
+        if format in formats.INTEGERS:
+            ways["channels"] = (array, {"per_channel": True})
+        else:
+            ways["looked:up"] = (array, {"codebook": codebook, "indices": indices})
+        for way, (value, options) in ways.items():
+            parts = formats.encode(value, format, **options)
+            stored.update({f"{format}/{way}{':' + part if part else ''}": data for part, data in parts.items()})
+            dense[f"{format}/{way}"] = formats.decode(parts, value.shape)
+    tensors.save(output / "narrow.safetensors", stored)
+    tensors.save(output / "narrow-dense.safetensors", dense)
+
+
 def _make_bad_bundles(output: Path) -> None:
     from model_export.bundle import MANIFEST, MODEL, SIGNATURE, Bundle
     from model_export.signing import sign
@@ -172,7 +206,7 @@ def _make_bad_bundles(output: Path) -> None:
     bundle = Bundle.load(output / "head")
     trusted = (output / "trusted-private.pem").read_bytes()
     good = {path.name: path.read_bytes() for path in sorted((output / "head").iterdir())}
-    later = dataclasses.replace(bundle.manifest, format=2).to_json()
+    later = dataclasses.replace(bundle.manifest, format=bundle.manifest.format + 1).to_json()
     later = later.replace(b'"name": "head"', b'"name": "head",\n "what_came_later": []')
     model = bytearray(good[MODEL])
     model[len(model) // 2] ^= 1

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from model_export.ops.tensor import Tensor
 
-__all__ = ["PRIME", "dropout_mask"]
+__all__ = ["PRIME", "dropout_mask", "random_numbers"]
 
 PRIME = 46337
 
@@ -35,6 +35,12 @@ def dropout_mask(shape: tuple[int, ...], rate: float, seed: Tensor, name: str) -
     name
         Name of the layer: two layers have different masks under the same seed.
     """
+    kept = tf.cast(random_numbers(shape, seed, name) >= round(rate * PRIME), tf.float32)
+    return kept * (1 / (1 - rate))
+
+
+def random_numbers(shape: tuple[int, ...], seed: Tensor, name: str) -> Tensor:
+    """Return integers from 0 to `PRIME` - 1, int32 of ``shape``; another ``name`` or ``seed`` gives others."""
     features = np.arange(math.prod(shape[1:]), dtype=np.int64).reshape(1, *shape[1:])
     samples = np.arange(shape[0], dtype=np.int32).reshape(-1, *[1] * (len(shape) - 1))
     salt = zlib.crc32(name.encode())
@@ -42,9 +48,7 @@ def dropout_mask(shape: tuple[int, ...], rate: float, seed: Tensor, name: str) -
     feature = _round((features % PRIME).astype(np.int32), low + salt % PRIME)
     feature = _round(feature, high + (features // PRIME + salt // PRIME % PRIME).astype(np.int32))
     sample = _round(_round(samples, low), high)
-    value = _round(_round(feature, sample), low)
-    kept = tf.cast(value >= round(rate * PRIME), tf.float32)
-    return kept * (1 / (1 - rate))
+    return _round(_round(feature, sample), low)
 
 
 def _round(value: Tensor, key: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ examples:
   pocketfleet export small_cnn --input 32x32x3 --classes 10 --batch 16 -o cnn.bundle
   pocketfleet export model.keras --train head --batch 32 --momentum 0.9 -o head.bundle
   pocketfleet export mobilenet_v2 --input 96x96x3 --classes 31 --train block_13_expand --option alpha=0.35 -o b
+  pocketfleet export small_cnn --input 32x32x3 --classes 10 --prune 0.5 --format int8 --stochastic -o narrow.bundle
 """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -44,6 +45,15 @@ examples:
         parser.add_argument("--weight-decay", type=float, default=0.0, metavar="X", help="of SGD (default: 0)")
         parser.add_argument("--clip-norm", type=float, default=0.0, metavar="X", help="of all gradients (default: off)")
         parser.add_argument("--proximal", action="store_true", help="with FedProx's proximal term")
+        parser.add_argument("--prune", type=float, metavar="SHARE", help="keep this share of each kernel at zero")
+        parser.add_argument("--prune-channels", type=float, metavar="SHARE", help="remove this share of the channels")
+        parser.add_argument(
+            "--format", metavar="F", help="hold weights as float24, bfloat16, float16, int8 or int4 while training"
+        )
+        parser.add_argument("--activation-format", metavar="F", help="round layers' outputs to this format")
+        parser.add_argument("--gradient-format", metavar="F", help="round gradients to this format")
+        parser.add_argument("--stochastic", action="store_true", help="round new weights up or down at random")
+        parser.add_argument("--clusters", type=int, metavar="N", help="let each kernel's weights share N values")
         parser.add_argument("--scale", type=float, metavar="X", help="devices feed pixel * scale + offset")
         parser.add_argument("--offset", type=float, metavar="X", help="see --scale")
         parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the architecture")
@@ -89,6 +99,7 @@ examples:
             optimizer=model_export.Sgd(
                 options.momentum, options.nesterov, options.weight_decay, options.proximal, options.clip_norm
             ),
+            compression=_compression(options),
             name=options.name,
             classes=options.class_names.split(",") if options.class_names else None,
             input_scale=scale if options.scale is None else options.scale,
@@ -104,6 +115,24 @@ examples:
             if signing_key is not None:
                 print(f"signed: devices that are to trust you alone need --trust {publish(options.sign)}")
         return 0
+
+
+def _compression(options: argparse.Namespace) -> Any:
+    from model_export.compression import Cluster, Compression, Prune, PruneChannels, Quantize
+
+    formats = {
+        "weights": options.format,
+        "activations": options.activation_format,
+        "gradients": options.gradient_format,
+        "stochastic": options.stochastic,
+    }
+    chosen = {key: value for key, value in formats.items() if value}
+    return Compression(
+        prune=None if options.prune is None else Prune(options.prune),
+        channels=None if options.prune_channels is None else PruneChannels(options.prune_channels),
+        quantize=Quantize(**chosen) if chosen else None,
+        cluster=None if options.clusters is None else Cluster(options.clusters),
+    )
 
 
 def _own_key() -> Path:

@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import org.pocketfleet.Hex;
+import org.pocketfleet.tensor.NarrowTensors;
 import org.pocketfleet.tensor.SafeTensors;
 import org.pocketfleet.tensor.Tensor;
 import org.pocketfleet.tensor.TensorFileException;
@@ -152,24 +153,20 @@ public final class Bundle {
    * @throws BundleAlteredException the file is damaged or does not fit the manifest
    */
   public Map<String, Tensor> initial() throws BundleException {
-    Map<String, Tensor> values;
-    try {
-      values = SafeTensors.read(read(INITIAL));
-    } catch (TensorFileException error) {
-      throw new BundleAlteredException(place + ": " + INITIAL + ": " + error.getMessage());
-    }
-    Map<String, Tensor> initial = new LinkedHashMap<>();
+    Map<String, int[]> shapes = new LinkedHashMap<>();
     for (Variable variable : manifest.variables().values()) {
-      Tensor value = values.get(variable.path());
-      if (value == null || value.type() != variable.type() || !value.hasShape(variable.shape())) {
-        throw misfit();
-      }
-      initial.put(variable.path(), value);
+      shapes.put(variable.path(), variable.shape());
     }
-    if (values.size() != initial.size()) {
-      throw misfit();
+    try {
+      return NarrowTensors.decode(SafeTensors.read(read(INITIAL)), shapes);
+    } catch (TensorFileException error) {
+      throw new BundleAlteredException(
+          place
+              + ": "
+              + INITIAL
+              + " does not hold the variables that the manifest lists: "
+              + error.getMessage());
     }
-    return initial;
   }
 
   /**
@@ -256,11 +253,6 @@ public final class Bundle {
     } catch (BundleException error) {
       throw new BundleSignatureException(place + ": " + error.getMessage());
     }
-  }
-
-  private BundleAlteredException misfit() {
-    return new BundleAlteredException(
-        place + ": " + INITIAL + " does not hold the variables that the manifest lists");
   }
 
   private static byte[] bytes(ByteBuffer data) {

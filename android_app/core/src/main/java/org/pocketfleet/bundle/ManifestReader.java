@@ -37,6 +37,7 @@ final class ManifestReader {
         fields.take("layers", Fields.each(Fields.object(ManifestReader::layer)));
     Map<String, Signature> signatures =
         fields.take("signatures", Fields.byName(Fields.object(ManifestReader::signature)));
+    fields.take("compression", Fields.byName(Fields::scalar));
     Map<String, FileEntry> files =
         fields.take("files", Fields.byName(Fields.object(ManifestReader::file)));
     fields.end();

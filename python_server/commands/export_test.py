@@ -1,0 +1,52 @@
+"""The compression options of ``pocketfleet export``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model_export.bundle import Bundle
+from python_server.cli import main
+
+MLP = ["export", "mlp", "--input", "5", "--classes", "2", "--option", "layers=1", "--no-sign"]
+
+
+def test_compression_options_reach_the_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ["--prune", "0.5", "--prune-channels", "0.2", "--clusters", "4", "--gradient-format", "bfloat16"]
+    assert main([*MLP, "-o", str(tmp_path / "b"), "--json", *chosen]) == 0
+    told = Bundle.load(tmp_path / "b").manifest.compression
+    assert json.loads(capsys.readouterr().out)["compression"] == told
+    assert told == {
+        "prune_channels": 0.2,
+        "prune": 0.5,
+        "prune_scope": "layer",
+        "weights": "float32",
+        "activations": "float32",
+        "gradients": "bfloat16",
+        "per_channel": True,
+        "stochastic": False,
+        "clusters": 4,
+        "cluster_gradient": "mean",
+    }
+    assert main(["inspect", str(tmp_path / "b")]) == 0
+    assert "compression  prune_channels 0.2, prune 0.5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--prune", "2"], "prune is 2.0; the share has to lie between 0 and 1"),
+        (["--format", "fp8"], "no number format is called 'fp8'; there are float32, float24, bfloat16"),
+        (["--stochastic"], "stochastic rounding needs a format narrower than float32"),
+        (["--clusters", "1"], "clusters is 1; it has to be a whole number from 2 to 256"),
+    ],
+)
+def test_wrong_options_are_one_line(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*MLP, "-o", str(tmp_path / "b"), *options]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message in error
+    assert not (tmp_path / "b").exists()
