@@ -25,7 +25,10 @@ public class ManifestTest {
       {"\"batch_size\": 16", "\"batch_size\": 16, \"batch_size\": 16", "comes twice"},
       {"\"offset\": 0.0", "\"offset\": NaN", "not JSON"},
       {"\"offset\": 0.0", "\"offset\": 1e999", "offset is not a number"},
-      {"\"format\": 1", "\"format\": 0", "this version of pocketfleet reads format 1"},
+      {"\"format\": 2", "\"format\": 1", "this version of pocketfleet reads format 2"},
+      {"\"step_ms\": ", "\"step_s\": 1, \"step_ms\": ", "unknown key 'step_s'"},
+      {"\"memory_bytes\": ", "\"memory_bytes\": -", "memory_bytes is not a natural number"},
+      {"\"measured\": {", "\"measured\": 1, \"x\": {", "measured is not an object"},
       {"\"trained\": true", "\"trained\": 1", "trained is not true or false"},
       {"\"float32\"", "\"float31\"", "unknown element type 'float31'"},
       {"\"conv1/kernel\"", "\"conv9/kernel\"", "'conv9/kernel', which no layer has"},
@@ -58,7 +61,7 @@ public class ManifestTest {
             NewerBundleException.class, () -> Manifest.read(utf8("{\"format\": 7, \"x\": []}")));
     assertEquals(
         "the bundle has format 7, which came after this version of pocketfleet (it reads format"
-            + " 1): update this app",
+            + " 2): update this app",
         error.getMessage());
   }
 
