@@ -75,7 +75,7 @@ def main() -> int:
         write_report(options.output, options.report, options.images)
         return 0
     options.output.mkdir(parents=True, exist_ok=True)
-    _images(options.output)
+    decode_images(options.output)
     _bundles(options.output, options.networks)
     # Seed by seed, so that a study that is stopped has all variants of the seeds that it has.
     wanted = [(n, s, v) for s in range(options.seeds) for n in options.networks for v in options.variants]
@@ -106,7 +106,7 @@ def _start(options: argparse.Namespace, run: tuple[str, int, str]) -> tuple[tupl
     return run, time.monotonic() - began, problem
 
 
-def _images(output: Path) -> None:
+def decode_images(output: Path) -> None:
     """Decode CIFAR-10 once."""
     if (output / "cifar10.npz").exists():
         return
