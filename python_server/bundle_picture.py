@@ -52,10 +52,10 @@ def bundle_svg(description: dict[str, Any]) -> str:
     y = _HEAD
     for row in rows:
         if row["cut"]:
-            parts.append(f'<line class="cut" x1="8" y1="{y + 12}" x2="{width - _GAP}" y2="{y + 12}"/>')
+            parts.append(f'<line class="cut" x1="8" y1="{y + 18}" x2="{width - _GAP}" y2="{y + 18}"/>')
             text = escape(f"cut {row['cut']}: {costs[row['cut']]}")
-            parts.append(f'<text class="cutname" x="8" y="{y + 8}">{text}</text>')
-            y += _ROW
+            parts.append(f'<text class="cutname" x="8" y="{y + 13}">{text}</text>')
+            y += _ROW + 4
         label = escape(row["name"] if len(row["name"]) <= 40 else row["name"][:19] + "…" + row["name"][-20:])
         parts.append(f'<text class="name" x="8" y="{y + 13}">{label}<title>{escape(row["name"])}</title></text>')
         for i, (key, word) in enumerate(QUANTITIES.items()):
