@@ -65,6 +65,7 @@ def digits_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cuts=("conv2", "conv3"),
         optimizer=Sgd(momentum=0.9, proximal=True),
         input_scale=1 / 255,
+        measure=False,
     )
     return path
 
@@ -79,5 +80,12 @@ def head_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     keras.utils.set_random_seed(1)
     path = tmp_path_factory.mktemp("bundles") / "digits_head"
-    export(small_cnn((8, 8, 1), 10, filters=(8, 16)), path, batch_size=16, trainable="head", input_scale=1 / 255)
+    export(
+        small_cnn((8, 8, 1), 10, filters=(8, 16)),
+        path,
+        batch_size=16,
+        trainable="head",
+        input_scale=1 / 255,
+        measure=False,
+    )
     return path

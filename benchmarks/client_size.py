@@ -103,7 +103,7 @@ def export_bundle(path: Path) -> None:
     """Export the demo's CNN, in a process of its own."""
     code = (
         "import sys; from model_export import export; from model_export.zoo.small_cnn import small_cnn\n"
-        "export(small_cnn((8, 8, 1), 10), sys.argv[1], batch_size=16)"
+        "export(small_cnn((8, 8, 1), 10), sys.argv[1], batch_size=16, measure=False)"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True, cwd=ROOT, stderr=subprocess.DEVNULL)
 

@@ -169,6 +169,7 @@ def _export(name: str, folder: Path) -> tuple[Path, Path]:
         optimizer=Sgd(momentum=0.9),
         input_scale=architecture.input_scale,
         input_offset=architecture.input_offset,
+        measure=False,
     )
     random = np.random.default_rng(0)
     count = 4 * model["batch"]

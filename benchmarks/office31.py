@@ -83,6 +83,7 @@ def export_bundle(path: Path, classes: Sequence[str], size: int, seed: int) -> N
         input_scale=1 / 127.5,
         input_offset=-1.0,
         optimizer=Sgd(momentum=0.9),
+        measure=False,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from typing import Callable, Optional, Union
 
@@ -72,13 +71,7 @@ class Trainer:
         ValueError
             The bundle has no such cut.
         """
-        if not cut:
-            return "train_head" if self.has_features else "train"
-        if cut not in self.manifest.cuts:
-            known = ", ".join(self.manifest.cuts) or "none"
-            raise ValueError(f"bundle {self.manifest.name!r} has no cut {cut!r}; it has: {known}")
-        # Other characters cannot stand in a signature's name (docs/bundle.md).
-        return "train_from_" + re.sub(r"[^A-Za-z0-9_]", "_", cut)
+        return self.manifest.training_signature(cut)
 
     def trained(self, cut: Optional[str] = None) -> tuple[str, ...]:
         """Return the paths of the variables that training from ``cut`` on changes."""

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from model_export import signing, tensors
 from model_export.bundle import INITIAL, MANIFEST, MODEL, Bundle, write_bundle
+from model_export.costs import Costs
 from model_export.errors import BundleAltered, BundleError, BundleFormatError
-from model_export.manifest import InputSpec, Layer, Manifest, Signature, TensorSpec, Variable
+from model_export.manifest import FORMAT, InputSpec, Layer, Manifest, Signature, TensorSpec, Variable
 
 KERNEL = Variable("dense/kernel", (2, 3), "float32", True)
 MANIFEST_VALUE = Manifest(
-    format=2,
+    format=FORMAT,
     name="tiny",
     versions={"pocketfleet": "0"},
     minimum_runtime="2.7.0",
@@ -31,6 +32,7 @@ MANIFEST_VALUE = Manifest(
     layers=(Layer("dense", "Dense", True, ("input",), (3,), "float32", (KERNEL,), 6, 6, 12),),
     signatures={"get": Signature({}, {"v0000": TensorSpec((2, 3), "float32")}, ())},
     compression={},
+    costs=Costs({}, None),
     files={},
 )
 FILES = {

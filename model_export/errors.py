@@ -9,6 +9,7 @@
     BundleError (ValueError)            a bundle cannot be used
     ├── BundleFormatError               it is not a bundle, or one of an unknown format
     └── BundleAltered                   a file is missing, truncated, changed, or the signature does not fit
+    DoesNotFitError (ValueError)        no part of a network trains within the limits
     TensorFileError (ValueError)        bytes that are not a well-formed safetensors file
 """
 
@@ -19,6 +20,7 @@ __all__ = [
     "BundleError",
     "BundleFormatError",
     "ConversionError",
+    "DoesNotFitError",
     "ExportError",
     "ModelFileError",
     "TensorFileError",
@@ -52,6 +54,10 @@ class BundleFormatError(BundleError):
 
 class BundleAltered(BundleError):
     """A file of the bundle is missing, truncated or changed, or its signature does not fit."""
+
+
+class DoesNotFitError(ValueError):
+    """No part of a network trains within the limits, or the bundle does not say what its steps cost."""
 
 
 class TensorFileError(ValueError):

@@ -19,7 +19,9 @@ from model_export.check import check_against_keras, check_against_tensorflow
 from model_export.compression.options import NO_COMPRESSION, Compression
 from model_export.compression.structured import pack_kept, prune_channels
 from model_export.conversion import convert
+from model_export.costs import Costs, StepSize
 from model_export.errors import ExportError
+from model_export.measure import measure as measure_signatures
 from model_export.network import Network, Node, read_network
 from model_export.options import Sgd
 from model_export.signatures import TrainableModel, signature_of_cut
@@ -43,6 +45,7 @@ def export(
     input_offset: float = 0.0,
     signing_key: Optional[bytes] = None,
     overwrite: bool = False,
+    measure: bool = True,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Bundle:
     """Export a Keras classifier as a bundle that clients train.
@@ -81,6 +84,9 @@ def export(
         PEM of the private key (ECDSA P-256) to sign the bundle with.
     overwrite
         Replace a bundle that is at ``path``.
+    measure
+        Take memory and time of a step of each training signature into the manifest, for `Manifest.cut_for`: a process
+        and a few steps each. The figures are this machine's, so two exports are then not the same bytes.
     progress
         Called with a few words at the beginning of each stage.
 
@@ -145,6 +151,11 @@ def export(
         check_against_keras(
             content, network, training, state, optimizer, batch_size=batch_size, scale=input_scale, offset=input_offset
         )
+    sizes = {name: _size_of_step(network, first, batch_size) for name, first in training.items()}
+    measured = None
+    if measure:
+        progress("measuring training steps")
+        measured = measure_signatures(content, signatures, list(sizes))
     progress("writing the bundle")
     manifest = m.Manifest(
         format=m.FORMAT,
@@ -161,6 +172,7 @@ def export(
         layers=tuple(_describe(node, carried=i >= start) for i, node in enumerate(network.nodes)),
         signatures=signatures,
         compression=compression.to_manifest(),
+        costs=Costs(sizes, measured),
         files={},
     )
     files.update({MODEL: content, INITIAL: bytes(tensors.pack(trainable_model.scheme.stored()))})
@@ -192,6 +204,17 @@ def _describe(node: Node, *, carried: bool) -> m.Layer:
         parameters=node.parameters,
         macs=node.rule.macs(node.layer, node.output_shape),
         activation_bytes=4 * math.prod(node.output_shape),
+    )
+
+
+def _size_of_step(network: Network, first: int, batch_size: int) -> StepSize:
+    """Count what is trained and kept when training begins at position ``first``."""
+    nodes = network.nodes[first:]
+    trained = [node.variables[path] for node in nodes for path in node.trainable_paths]
+    kept = [*(network.shape_of(name) for name in network.crossing(first)), *(node.output_shape for node in nodes)]
+    return StepSize(
+        trained_parameters=sum(math.prod(variable.shape) for variable in trained),
+        activation_bytes=4 * batch_size * sum(math.prod(shape) for shape in kept),
     )
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Optional
 
 from model_export import tflite_file
 from model_export.bundle import MODEL, Bundle
+from model_export.manifest import Manifest
 from model_export.signing import fingerprint
 
-__all__ = ["describe", "render"]
+__all__ = ["QUANTITIES", "describe", "groups", "render"]
+
+QUANTITIES = {"parameters": "parameters", "macs": "MACs", "activation_bytes": "activations"}
+"""What lies in the layers: key of a layer, and the word for people."""
+
+_MOST_BARS, _BAR = 40, 16
 
 
 def describe(bundle: Bundle) -> dict[str, Any]:
@@ -67,9 +73,64 @@ def describe(bundle: Bundle) -> dict[str, Any]:
             }
             for name, signature in manifest.signatures.items()
         },
+        "parts": _parts(manifest),
+        "measured": _where_measured(manifest),
         "ops": tflite_file.op_counts(bundle.read(MODEL)),
         "files": {name: entry.bytes for name, entry in manifest.files.items()},
     }
+
+
+def _parts(manifest: Manifest) -> list[dict[str, Any]]:
+    """Costs of each part that can be trained, the largest first; memory and time are None if they were not measured."""
+    order = [layer.name for layer in manifest.layers]
+    cuts = {manifest.training_signature(cut): cut for cut in sorted(manifest.cuts, key=order.index)}
+    measured = manifest.costs.measured
+    parts = []
+    for name in [*sorted(set(manifest.costs.signatures) - set(cuts)), *cuts]:
+        size = manifest.costs.signatures[name]
+        step = measured.signatures[name] if measured else None
+        parts.append(
+            {
+                "signature": name,
+                "cut": cuts.get(name),
+                "trained_parameters": size.trained_parameters,
+                "activation_bytes": size.activation_bytes,
+                "memory_bytes": step.memory_bytes if step else None,
+                "step_ms": step.step_ms if step else None,
+            }
+        )
+    return parts
+
+
+def _where_measured(manifest: Manifest) -> Optional[dict[str, Any]]:
+    measured = manifest.costs.measured
+    if measured is None:
+        return None
+    return {"runtime": measured.runtime, "threads": measured.threads, "machine": measured.machine}
+
+
+def groups(description: dict[str, Any], most: int) -> list[dict[str, Any]]:
+    """Sum layers that follow each other, so that about ``most`` rows are left; a cut begins a new one.
+
+    Returns
+    -------
+    list of dict
+        ``name``, ``cut`` (the cut that begins here, or None), and a sum for each of `QUANTITIES`.
+    """
+    size = -(-len(description["layers"]) // most)
+    rows: list[list[dict[str, Any]]] = []
+    for layer in description["layers"]:
+        if not rows or len(rows[-1]) == size or layer["name"] in description["cuts"]:
+            rows.append([])
+        rows[-1].append(layer)
+    return [
+        {
+            "name": row[0]["name"] if len(row) == 1 else f"{row[0]['name']} +{len(row) - 1}",
+            "cut": row[0]["name"] if row[0]["name"] in description["cuts"] else None,
+            **{key: sum(layer[key] for layer in row) for key in QUANTITIES},
+        }
+        for row in rows
+    ]
 
 
 def render(description: dict[str, Any]) -> str:
@@ -116,10 +177,59 @@ def render(description: dict[str, Any]) -> str:
             right=3,
         ),
         "",
+        *_render_parts(d),
+        "",
+        *_bars(d),
+        "",
         f"ops   {', '.join(f'{op} {count}' for op, count in d['ops'].items())}",
         f"files {', '.join(f'{name} {size:,} bytes' for name, size in d['files'].items())}",
     ]
     return "\n".join(lines)
+
+
+def _render_parts(d: dict[str, Any]) -> list[str]:
+    rows = [
+        (
+            part["signature"],
+            f"{part['trained_parameters']:,}",
+            f"{part['activation_bytes'] / 1e6:.2f} MB",
+            "–" if part["memory_bytes"] is None else f"{part['memory_bytes'] / 1e6:.1f} MB",
+            "–" if part["step_ms"] is None else f"{part['step_ms']:.3g} ms",
+        )
+        for part in d["parts"]
+    ]
+    where = d["measured"]
+    note = (
+        f"measured at export: {where['runtime']}, {where['threads']} thread(s), {where['machine']}"
+        if where
+        else "memory and time were not measured at export (--no-measure)"
+    )
+    return [*_table(("training step", "trained", "activations", "memory", "time"), rows, right=1), note]
+
+
+def _bars(d: dict[str, Any]) -> list[str]:
+    """Draw each layer's share of the parameters, MACs and activations; a line stands where a cut is."""
+    totals = {key: d["totals"][key] or 1 for key in QUANTITIES}
+    rows = groups(d, _MOST_BARS)
+    width = max(len(_clipped(row["name"])) for row in rows)
+    lines = [" ".join([" " * width, *(word.ljust(_BAR + 6) for word in QUANTITIES.values())]).rstrip()]
+    for row in rows:
+        if row["cut"]:
+            lines.append(f"{'─' * width} cut {row['cut']}")
+        shares = [row[key] / totals[key] for key in QUANTITIES]
+        cells = [f"{_bar(share)}{f'{share:.1%}' if share else '':>5} " for share in shares]
+        lines.append(f"{_clipped(row['name']):<{width}} {' '.join(cells)}".rstrip())
+    return lines
+
+
+def _bar(share: float) -> str:
+    eighths = round(share * _BAR * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(_BAR)
+
+
+def _clipped(name: str, most: int = 44) -> str:
+    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
 
 
 def _shape(shape: Sequence[int]) -> str:

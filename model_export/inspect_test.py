@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from model_export import Sgd, build, describe, export, render, signing
-from model_export.bundle import MODEL, Bundle
+from model_export.bundle import MODEL, Bundle, write_bundle
 from model_export.errors import BundleAltered
+from model_export.inspect import groups
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +22,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         folder / "b",
         batch_size=2,
         trainable="conv2",
+        cuts=("logits",),
         optimizer=Sgd(momentum=0.9),
         signing_key=signing.load_or_create_key(folder / "key.pem"),
     )
@@ -40,11 +43,51 @@ def test_description_is_plain_json(bundle: Bundle) -> None:
 def test_rendering_is_a_table(bundle: Bundle) -> None:
     text = render(describe(bundle))
     lines = text.splitlines()
-    (conv2,) = (line for line in lines if line.startswith("conv2"))
+    (conv2,) = (line for line in lines if line.startswith("conv2") and "Conv2D" in line)
     assert conv2.split() == ["conv2", "Conv2D", "trained", "4×4×8", "288", "4,608", "512"]
     assert "12: 0, 1, 2, 3, …, 11" in text
     assert "SGD, momentum 0.9" in text
     assert max(map(len, lines[10:-2])) < 120
+
+
+def test_parts_and_bars(bundle: Bundle) -> None:
+    description = describe(bundle)
+    parts = {part["signature"]: part for part in description["parts"]}
+    assert list(parts) == ["train", "train_head", "train_from_logits"]
+    assert parts["train_from_logits"]["cut"] == "logits"
+    assert parts["train_from_logits"]["trained_parameters"] == 8 * 12 + 12
+    assert parts["train"]["memory_bytes"] > 0
+    assert parts["train"]["step_ms"] > 0
+    lines = render(description).splitlines()
+    assert any(line.startswith("measured at export: ai-edge-litert ") for line in lines)
+    (cut,) = (i for i, line in enumerate(lines) if "─ cut logits" in line)
+    assert lines[cut + 1].startswith("logits")
+    bars = [line for line in lines if line.startswith("conv2") and "%" in line]
+    parameters = 288 / description["totals"]["parameters"]
+    assert f"{parameters:.1%}" in bars[0]
+    # A bar is 16 cells for the whole.
+    assert bars[0].split()[1].count("█") == int(parameters * 16 + 1 / 16)
+
+
+def test_layers_are_grouped_up_to_the_cuts() -> None:
+    layers = [{"name": f"l{i}", "parameters": i, "macs": 1, "activation_bytes": 2} for i in range(10)]
+    found = groups({"layers": layers, "cuts": ["l4"]}, most=4)
+    assert [(row["name"], row["cut"], row["parameters"]) for row in found] == [
+        ("l0 +2", None, 3),
+        ("l3", None, 3),
+        ("l4 +2", "l4", 15),
+        ("l7 +2", None, 24),
+    ]
+    assert sum(row["activation_bytes"] for row in found) == 20
+
+
+def test_bundle_that_was_not_measured_says_so(bundle: Bundle, tmp_path: Path) -> None:
+    costs = dataclasses.replace(bundle.manifest.costs, measured=None)
+    manifest = dataclasses.replace(bundle.manifest, costs=costs)
+    bare = write_bundle(tmp_path / "b", manifest, {name: bundle.read(name) for name in bundle.manifest.files})
+    text = render(describe(bare))
+    assert "memory and time were not measured at export" in text
+    assert describe(bare)["parts"][0]["memory_bytes"] is None
 
 
 def test_altered_bundle_is_not_described(bundle: Bundle, tmp_path: Path) -> None:

@@ -176,7 +176,9 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         if path.endswith(("moving_mean", "moving_variance", "gamma", "beta", "bias")):
             noise = np.random.default_rng(len(path)).uniform(-0.2, 0.2, variable.shape)
             variable.assign(variable.numpy() + noise)
-    bundle = export(model, tmp_path_factory.mktemp(request.param.__name__) / "b", batch_size=BATCH, optimizer=Sgd())
+    bundle = export(
+        model, tmp_path_factory.mktemp(request.param.__name__) / "b", batch_size=BATCH, optimizer=Sgd(), measure=False
+    )
     x = np.random.default_rng(1).normal(size=(BATCH, *model.input_shape[1:])).astype(np.float32)
     if request.param is poolings:
         x = np.round(x)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Union
+from typing import Any, Optional, Union
 
+from model_export.costs import Costs, Measured, Measurement, StepSize, largest_that_fits
 from model_export.errors import BundleFormatError
 
 __all__ = [
@@ -104,7 +106,59 @@ class Manifest:
     layers: tuple[Layer, ...]
     signatures: Mapping[str, Signature]
     compression: Mapping[str, Any]
+    costs: Costs
     files: Mapping[str, FileEntry]
+
+    def training_signature(self, cut: Optional[str] = None) -> str:
+        """Return the signature that trains from layer ``cut`` on; None: all that the bundle trains.
+
+        Raises
+        ------
+        ValueError
+            The bundle has no such cut.
+        """
+        if not cut:
+            return "train_head" if "train_head" in self.signatures else "train"
+        if cut not in self.cuts:
+            raise ValueError(f"bundle {self.name!r} has no cut {cut!r}; it has: {', '.join(self.cuts) or 'none'}")
+        # Other characters cannot stand in a signature's name (docs/bundle.md).
+        return "train_from_" + re.sub(r"[^A-Za-z0-9_]", "_", cut)
+
+    def cut_for(
+        self,
+        *,
+        memory_mb: Optional[float] = None,
+        step_ms: Optional[float] = None,
+        times_slower: float = 1.0,
+    ) -> Optional[str]:
+        """Choose the largest part of the network that a device can train, by what was measured at export.
+
+        Parameters
+        ----------
+        memory_mb
+            Memory that the device can give to training beyond what the client holds anyway, in 10⁶ bytes; None: any.
+        step_ms
+            Time that a step may take on the device; None: any.
+        times_slower
+            How many times slower than the machine that exported the device is; below 1 for a faster one. It
+            stretches the times, not the memory.
+
+        Returns
+        -------
+        str or None
+            The cut to train from, or None for all that the bundle trains: what `edge_client.Trainer` takes as ``cut``.
+
+        Raises
+        ------
+        DoesNotFitError
+            Nothing fits, and the message names the smallest needs; or the bundle was not measured.
+        ValueError
+            A limit is not above 0.
+        """
+        order = [layer.name for layer in self.layers]
+        cuts = [None, *sorted(self.cuts, key=order.index)]
+        choices = [(cut, self.training_signature(cut)) for cut in cuts]
+        return largest_that_fits(self.costs, choices, memory_mb=memory_mb, step_ms=step_ms, times_slower=times_slower)
 
     @property
     def variables(self) -> dict[str, Variable]:
@@ -141,7 +195,17 @@ class Manifest:
         missing = set(manifest.state) - {v.path for layer in manifest.layers for v in layer.variables}
         if missing:
             raise BundleFormatError(f"manifest.json: state names {sorted(missing)[0]!r}, which no layer has")
+        manifest._check_costs()
         return manifest
+
+    def _check_costs(self) -> None:
+        """Costs are those of all training signatures, so that `cut_for` finds what it looks for."""
+        training = {name for name in self.signatures if name.startswith("train")}
+        sizes, measured = self.costs.signatures, self.costs.measured
+        if set(sizes) != training or (measured is not None and set(measured.signatures) != training):
+            raise BundleFormatError("manifest.json: costs are not those of the training signatures")
+        if set(self.cuts) - {layer.name for layer in self.layers}:
+            raise BundleFormatError("manifest.json: cuts name a layer that is not there")
 
 
 def _build(kind: Any, raw: object, where: str) -> Any:
@@ -178,6 +242,13 @@ def _number(value: object, where: str) -> float:
     return float(value)
 
 
+def _positive(value: object, where: str) -> float:
+    number = _number(value, where)
+    if not 0 < number < float("inf"):
+        raise BundleFormatError(f"{where} is not a number above 0")
+    return number
+
+
 def _flag(value: object, where: str) -> bool:
     if not isinstance(value, bool):
         raise BundleFormatError(f"{where} is not true or false")
@@ -206,6 +277,10 @@ def _by_name(read: Any) -> Any:
         return {name: read(item, f"{where}.{name}") for name, item in value.items()}
 
     return read_object
+
+
+def _or_null(read: Any) -> Any:
+    return lambda value, where: None if value is None else read(value, where)
 
 
 def _a(kind: Any) -> Any:
@@ -237,6 +312,16 @@ _READERS: dict[tuple[Any, str], Any] = {
     (Signature, "inputs"): _by_name(_a(TensorSpec)),
     (Signature, "outputs"): _by_name(_a(TensorSpec)),
     (Signature, "updates"): _each(_text),
+    (StepSize, "trained_parameters"): _natural,
+    (StepSize, "activation_bytes"): _natural,
+    (Measured, "memory_bytes"): _natural,
+    (Measured, "step_ms"): _positive,
+    (Measurement, "runtime"): _text,
+    (Measurement, "threads"): _natural,
+    (Measurement, "machine"): _text,
+    (Measurement, "signatures"): _by_name(_a(Measured)),
+    (Costs, "signatures"): _by_name(_a(StepSize)),
+    (Costs, "measured"): _or_null(_a(Measurement)),
     (FileEntry, "sha256"): _text,
     (FileEntry, "bytes"): _natural,
     (Manifest, "format"): _natural,
@@ -253,5 +338,6 @@ _READERS: dict[tuple[Any, str], Any] = {
     (Manifest, "layers"): _each(_a(Layer)),
     (Manifest, "signatures"): _by_name(_a(Signature)),
     (Manifest, "compression"): _scalars,
+    (Manifest, "costs"): _a(Costs),
     (Manifest, "files"): _by_name(_a(FileEntry)),
 }

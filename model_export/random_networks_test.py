@@ -199,7 +199,7 @@ def test_every_change_is_keras_s(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(1000, 1000 + CONVERTED))
 def test_it_converts(seed: int, tmp_path: Path) -> None:
     """The export itself compares inference, loss and one step of the converted model with Keras's."""
-    export(Draw(seed).network(), tmp_path / "b", batch_size=SAMPLES, optimizer=Sgd(momentum=0.9))
+    export(Draw(seed).network(), tmp_path / "b", batch_size=SAMPLES, optimizer=Sgd(momentum=0.9), measure=False)
 
 
 def test_the_draw_knows_the_layers() -> None:

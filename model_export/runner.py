@@ -12,6 +12,7 @@ empty input name. ``RESULTS.npz`` holds the outputs as ``<number>/<signature>/<o
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 
 from model_export.quiet import quiet
 
-__all__ = ["SignatureRunner", "load_calls", "save_calls"]
+__all__ = ["SignatureRunner", "load_calls", "runtime_name", "save_calls"]
 
 _RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
 
@@ -81,6 +82,18 @@ def load_calls(path: str) -> list[Call]:
             else:
                 calls.append((name, {}))
     return calls
+
+
+def runtime_name() -> str:
+    """Name and version of the installed runtime, as in "ai-edge-litert 2.3.0".
+
+    Raises
+    ------
+    ImportError
+        No runtime is installed.
+    """
+    package = _interpreter_class().__module__.partition(".")[0].replace("_", "-")
+    return f"{package} {importlib.metadata.version(package)}"
 
 
 def _interpreter_class() -> Any:

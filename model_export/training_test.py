@@ -73,7 +73,7 @@ def dense() -> Any:
 def optimized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Sgd, Bundle]:
     optimizer = OPTIMIZERS[request.param]
     path = tmp_path_factory.mktemp("optimizers") / "b"
-    return optimizer, export(build_in("float32", dense), path, batch_size=BATCH, optimizer=optimizer)
+    return optimizer, export(build_in("float32", dense), path, batch_size=BATCH, optimizer=optimizer, measure=False)
 
 
 def test_optimizer_is_keras_s_over_several_steps(optimized: tuple[Sgd, Bundle], play: Play) -> None:
@@ -104,7 +104,9 @@ def test_optimizer_is_keras_s_over_several_steps(optimized: tuple[Sgd, Bundle], 
 @pytest.fixture(scope="session")
 def proximal(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     path = tmp_path_factory.mktemp("proximal") / "b"
-    return export(build_in("float32", dense), path, batch_size=BATCH, optimizer=Sgd(momentum=0.5, proximal=True))
+    return export(
+        build_in("float32", dense), path, batch_size=BATCH, optimizer=Sgd(momentum=0.5, proximal=True), measure=False
+    )
 
 
 def test_proximal_term_pulls_to_what_set_was_given(proximal: Bundle, play: Play) -> None:
@@ -144,7 +146,9 @@ def test_set_brings_momentum_to_rest(proximal: Bundle, play: Play) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     path = tmp_path_factory.mktemp("whole") / "b"
     model = build_in("float32", small)
-    return export(model, path, batch_size=BATCH, cuts=("norm 2:b", "conv3", "logits"), optimizer=Sgd(momentum=0.9))
+    return export(
+        model, path, batch_size=BATCH, cuts=("norm 2:b", "conv3", "logits"), optimizer=Sgd(momentum=0.9), measure=False
+    )
 
 
 def test_fifty_steps_stay_with_keras(whole: Bundle, play: Play) -> None:
@@ -206,7 +210,7 @@ def test_signatures_share_variables_and_momentum(whole: Bundle, play: Play) -> N
 @pytest.fixture(scope="session")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     path = tmp_path_factory.mktemp("head") / "b"
-    return export(build_in("float32", small), path, batch_size=BATCH, trainable="head")
+    return export(build_in("float32", small), path, batch_size=BATCH, trainable="head", measure=False)
 
 
 def test_head_carries_and_trains_the_dense_layers_only(head: Bundle) -> None:
@@ -255,7 +259,9 @@ def test_features_and_head_are_the_whole_path(head: Bundle, play: Play) -> None:
 @pytest.fixture(scope="session")
 def suffix(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     path = tmp_path_factory.mktemp("suffix") / "b"
-    return export(build_in("float32", small), path, batch_size=BATCH, trainable="conv3", cuts=("hidden",))
+    return export(
+        build_in("float32", small), path, batch_size=BATCH, trainable="conv3", cuts=("hidden",), measure=False
+    )
 
 
 def test_training_from_a_layer_by_features_or_by_x_is_the_same(suffix: Bundle) -> None:
@@ -283,7 +289,7 @@ def dropping() -> Any:
 @pytest.fixture(scope="session")
 def dropout(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     path = tmp_path_factory.mktemp("dropout") / "b"
-    return export(build_in("float32", dropping), path, batch_size=BATCH, cuts=("logits",))
+    return export(build_in("float32", dropping), path, batch_size=BATCH, cuts=("logits",), measure=False)
 
 
 def test_dropout_drops_by_the_seed_alone(dropout: Bundle, play: Play) -> None:

@@ -117,6 +117,7 @@ def prepare_demo(
         input_offset=architecture.input_offset,
         signing_key=signing_key,
         overwrite=True,
+        measure=False,
         progress=lambda stage: progress(f"export: {stage}"),
     )
     file = folder / "experiment.toml"

@@ -166,6 +166,7 @@ def _make_bundles(output: Path) -> None:
         trainable="head",
         optimizer=Sgd(momentum=0.9, nesterov=True, proximal=True),
         input_scale=1 / 255,
+        measure=False,
         signing_key=trusted,
     )
     Bundle.load(output / "head").to_zip(output / "head.zip")

@@ -15,7 +15,9 @@ import keras
 __all__ = ["resnet18", "resnet20"]
 
 
-def resnet20(input_shape: tuple[int, int, int], classes: int, *, width: float = 1.0) -> Any:
+def resnet20(
+    input_shape: tuple[int, int, int], classes: int, *, width: float = 1.0, project_first: bool = False
+) -> Any:
     """ResNet-20: three stages of three blocks with 16, 32 and 64 filters.
 
     Parameters
@@ -26,13 +28,16 @@ def resnet20(input_shape: tuple[int, int, int], classes: int, *, width: float = 
         Number of classes.
     width
         Factor on all numbers of filters.
+    project_first
+        Whether the very first block's shortcut, too, is a 1x1 convolution with batch norm, though it changes no size.
+        So it is in the network of 272,762 parameters that InclusiveFL (Lee, slides, table 1) trains in parts.
 
     Returns
     -------
     keras.Model
         Ends in logits; takes pixels scaled to 0 … 1.
     """
-    return _resnet(input_shape, classes, (16, 32, 64), 3, width, "resnet20")
+    return _resnet(input_shape, classes, (16, 32, 64), 3, width, "resnet20", project_first=project_first)
 
 
 def resnet18(input_shape: tuple[int, int, int], classes: int, *, width: float = 1.0) -> Any:
@@ -41,7 +46,14 @@ def resnet18(input_shape: tuple[int, int, int], classes: int, *, width: float = 
 
 
 def _resnet(
-    input_shape: tuple[int, int, int], classes: int, filters: Sequence[int], blocks: int, width: float, name: str
+    input_shape: tuple[int, int, int],
+    classes: int,
+    filters: Sequence[int],
+    blocks: int,
+    width: float,
+    name: str,
+    *,
+    project_first: bool = False,
 ) -> Any:
     if not width > 0:
         raise ValueError(f"width is {width}; it has to be above 0")
@@ -51,17 +63,18 @@ def _resnet(
     x = keras.layers.ReLU(name="stem_relu")(x)
     for stage, count in enumerate(widths, start=1):
         for block in range(1, blocks + 1):
-            x = _block(x, count, 2 if block == 1 and stage > 1 else 1, f"stage{stage}_block{block}")
+            project = project_first and stage == block == 1
+            x = _block(x, count, 2 if block == 1 and stage > 1 else 1, f"stage{stage}_block{block}", project)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(inputs, keras.layers.Dense(classes, name="logits")(x), name=name)
 
 
-def _block(x: Any, filters: int, stride: int, name: str) -> Any:
+def _block(x: Any, filters: int, stride: int, name: str, project: bool) -> Any:
     """Two convolutions beside a shortcut."""
     y = _conv(x, filters, 3, stride, f"{name}_conv1")
     y = keras.layers.ReLU(name=f"{name}_relu1")(y)
     y = _conv(y, filters, 3, 1, f"{name}_conv2")
-    if stride != 1 or x.shape[-1] != filters:
+    if project or stride != 1 or x.shape[-1] != filters:
         x = _conv(x, filters, 1, stride, f"{name}_shortcut")
     return keras.layers.ReLU(name=f"{name}_out")(keras.layers.Add(name=f"{name}_add")([y, x]))
 

@@ -68,6 +68,9 @@ examples:
         )
         signing.add_argument("--no-sign", action="store_true", help="leave it unsigned")
         parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+        parser.add_argument(
+            "--no-measure", action="store_true", help="skip measuring memory and time of training steps"
+        )
         parser.add_argument("--json", action="store_true", help="describe the bundle as JSON")
 
     def run(self, options: argparse.Namespace) -> int:
@@ -106,6 +109,7 @@ examples:
             input_offset=offset if options.offset is None else options.offset,
             signing_key=signing_key,
             overwrite=options.overwrite,
+            measure=not options.no_measure,
             progress=lambda stage: print(f"{stage} ...", file=sys.stderr, flush=True),
         )
         if options.json:

@@ -14,10 +14,16 @@ class Inspect:
 
     name = "inspect"
     help = "check a bundle and show what is in it"
-    description = "Check every file of a bundle against its manifest, and show layers, signatures, ops and sizes."
+    description = (
+        "Check every file of a bundle against its manifest, and show layers, signatures, costs of training steps, ops "
+        "and sizes, with a picture of where parameters, MACs and activations sit. With --memory or --step: which part "
+        "of the network a device can train."
+    )
     examples = """\
 examples:
   pocketfleet inspect cnn.bundle
+  pocketfleet inspect cnn.bundle --memory 50 --step 100 --times-slower 4
+  pocketfleet inspect cnn.bundle --html cnn.html --svg cnn.svg
   pocketfleet inspect cnn.bundle --json | jq .totals
 """
 
@@ -25,11 +31,39 @@ examples:
         """Declare the arguments."""
         parser.add_argument("bundle", type=Path, metavar="DIR", help="bundle, a directory or a zip")
         parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the picture and all figures")
+        parser.add_argument("--svg", type=Path, metavar="FILE", help="write the picture alone")
+        parser.add_argument("--memory", type=float, metavar="MB", help="memory that a device has for training")
+        parser.add_argument("--step", type=float, metavar="MS", help="time that a training step may take on it")
+        parser.add_argument(
+            "--times-slower",
+            type=float,
+            default=1.0,
+            metavar="X",
+            help="how many times slower it is than the machine that exported (default: 1)",
+        )
 
     def run(self, options: argparse.Namespace) -> int:
         """Check and show."""
         from model_export import Bundle, describe, render
+        from model_export.files import write_atomically
+        from python_server.bundle_picture import bundle_page, bundle_svg
 
-        description = describe(Bundle.load(options.bundle))
-        print(json.dumps(description, indent=2) if options.json else render(description))
+        bundle = Bundle.load(options.bundle)
+        description = describe(bundle)
+        asked = options.memory is not None or options.step is not None
+        if asked:
+            cut = bundle.manifest.cut_for(
+                memory_mb=options.memory, step_ms=options.step, times_slower=options.times_slower
+            )
+            description["fitting"] = {"cut": cut, "signature": bundle.manifest.training_signature(cut)}
+        for path, draw in ((options.html, bundle_page), (options.svg, bundle_svg)):
+            if path is not None:
+                write_atomically(path, draw(description).encode())
+        if options.json:
+            print(json.dumps(description, indent=2))
+        elif asked:
+            print(f"cut: {cut}" if cut else f"cut: none needed, {description['fitting']['signature']} fits")
+        else:
+            print(render(description))
         return 0

@@ -38,6 +38,7 @@ final class ManifestReader {
     Map<String, Signature> signatures =
         fields.take("signatures", Fields.byName(Fields.object(ManifestReader::signature)));
     fields.take("compression", Fields.byName(Fields::scalar));
+    fields.take("costs", Fields.object(ManifestReader::costs));
     Map<String, FileEntry> files =
         fields.take("files", Fields.byName(Fields.object(ManifestReader::file)));
     fields.end();
@@ -121,6 +122,33 @@ final class ManifestReader {
   private static TensorSpec tensor(Fields fields) throws BundleFormatException {
     int[] shape = fields.take("shape", ManifestReader::shape);
     return new TensorSpec(shape, fields.take("dtype", ManifestReader::type));
+  }
+
+  /** What a step costs decides on the server how much of a network trains: it is only checked. */
+  private static Object costs(Fields fields) throws BundleFormatException {
+    fields.take("signatures", Fields.byName(Fields.object(ManifestReader::stepSize)));
+    return fields.take(
+        "measured",
+        (value, where) ->
+            value == null ? null : Fields.object(ManifestReader::measurement).read(value, where));
+  }
+
+  private static Object stepSize(Fields fields) throws BundleFormatException {
+    fields.take("trained_parameters", Fields::natural);
+    return fields.take("activation_bytes", Fields::natural);
+  }
+
+  private static Object measurement(Fields fields) throws BundleFormatException {
+    fields.take("runtime", Fields::text);
+    fields.take("threads", Fields::natural);
+    fields.take("machine", Fields::text);
+    return fields.take(
+        "signatures", Fields.byName(Fields.object(ManifestReader::measuredSignature)));
+  }
+
+  private static Object measuredSignature(Fields fields) throws BundleFormatException {
+    fields.take("memory_bytes", Fields::natural);
+    return fields.take("step_ms", Fields::number);
   }
 
   private static FileEntry file(Fields fields) throws BundleFormatException {
