@@ -23,7 +23,7 @@ from model_export.costs import Costs, StepSize
 from model_export.errors import ExportError
 from model_export.measure import measure as measure_signatures
 from model_export.network import Network, Node, read_network
-from model_export.options import Sgd
+from model_export.options import CONVOLUTIONS, Sgd
 from model_export.signatures import TrainableModel, signature_of_cut
 from model_export.suffix import first_trained, positions_of_cuts
 
@@ -39,6 +39,7 @@ def export(
     cuts: Sequence[str] = (),
     optimizer: Sgd = Sgd(),  # noqa: B008 (immutable)
     compression: Compression = NO_COMPRESSION,
+    convolution: str = "auto",
     name: Optional[str] = None,
     classes: Optional[Sequence[str]] = None,
     input_scale: float = 1.0,
@@ -74,6 +75,9 @@ def export(
         Momentum, weight decay and so on; the learning rate is given with each step.
     compression
         Train the model pruned, quantized or clustered, or several of these (``docs/compression.md``).
+    convolution
+        How trained convolutions are computed, one of `model_export.options.CONVOLUTIONS`. "auto" chooses for each layer
+        what was fastest on x86-64; on another processor another may be.
     name
         Name of the bundle; the model's name by default.
     classes
@@ -116,6 +120,8 @@ def export(
         raise ExportError(
             f"input_scale={input_scale}, input_offset={input_offset}: both have to be finite, the scale not 0"
         )
+    if convolution not in CONVOLUTIONS:
+        raise ExportError(f"convolution is {convolution!r}; it has to be one of {', '.join(CONVOLUTIONS)}")
     check_target(Path(path), overwrite=overwrite)
     progress("reading the model")
     network = read_network(model)
@@ -136,6 +142,7 @@ def export(
         cuts=cut_positions,
         optimizer=optimizer,
         compression=compression,
+        convolution=convolution,
     )
     progress("converting")
     content = convert(trainable_model)

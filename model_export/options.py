@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from model_export.errors import ExportError
 
-__all__ = ["Sgd"]
+__all__ = ["CONVOLUTIONS", "Sgd"]
+
+CONVOLUTIONS = ("auto", "pairs", "shifts", "taps")
+"""Ways to compute a trained convolution; `model_export.ops.convolution` says what they are."""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         The optimizer.
     compression
         What is done to the carried variables and their training.
+    convolution
+        One of `model_export.options.CONVOLUTIONS`.
     """
 
     def __init__(
@@ -67,8 +69,10 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         cuts: Mapping[str, int],
         optimizer: Sgd,
         compression: Compression = NO_COMPRESSION,
+        convolution: str = "auto",
     ) -> None:
         super().__init__()
+        self._convolution = convolution
         self._network = network
         self._batch_size = batch_size
         self._start = start
@@ -164,7 +168,8 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
     def _logits(self, features: Tensor) -> Tensor:
         nodes = self._network.nodes[self._start :]
         weights = self.scheme.weights({path: variable.read_value() for path, variable in self._state.items()})
-        passed = forward(self._network, nodes, {self._entry: features}, weights, scheme=self.scheme)
+        given = {self._entry: features}
+        passed = forward(self._network, nodes, given, weights, scheme=self.scheme, convolution=self._convolution)
         return passed.values[self._network.logits]
 
     def _evaluate(self, features: Tensor, y: Tensor, w: Tensor) -> dict[str, Tensor]:
@@ -199,6 +204,7 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
                 start=self._start,
                 first=first,
                 scheme=self.scheme,
+                convolution=self._convolution,
             )
             for path, value in result.variables.items():
                 self._state[path].assign(value)

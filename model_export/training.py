@@ -77,6 +77,7 @@ def forward(
     train: frozenset[str] = frozenset(),
     batch: Optional[Batch] = None,
     scheme: Scheme = PLAIN,
+    convolution: str = "auto",
 ) -> Pass:
     """Compute ``nodes`` in their order.
 
@@ -98,6 +99,8 @@ def forward(
         The batch; needed if any node is in training mode.
     scheme
         How activations are rounded.
+    convolution
+        One of `model_export.options.CONVOLUTIONS`.
     """
     values = {name: scheme.activation(value) for name, value in given.items()}
     applied: dict[str, Applied] = {}
@@ -111,6 +114,7 @@ def forward(
             weights=batch.weights if batch else None,
             seed=batch.seed if batch else None,
             logits=node.name == network.logits,
+            convolution=convolution,
         )
         applied[node.name] = node.rule.apply(node.layer, call)
         values[node.name] = scheme.activation(applied[node.name].output, logits=call.logits)
@@ -155,6 +159,7 @@ def gradient_step(
     start: int,
     first: int,
     scheme: Scheme = PLAIN,
+    convolution: str = "auto",
 ) -> StepResult:
     """One step of training.
 
@@ -178,11 +183,13 @@ def gradient_step(
         Position of the first layer that is trained; those before it are in inference mode.
     scheme
         How the model is compressed.
+    convolution
+        One of `model_export.options.CONVOLUTIONS`.
     """
     nodes = network.nodes[start:]
     train = frozenset(node.name for node in network.nodes[first:])
     weights = scheme.weights(variables)
-    passed = forward(network, nodes, given, weights, train=train, batch=batch, scheme=scheme)
+    passed = forward(network, nodes, given, weights, train=train, batch=batch, scheme=scheme, convolution=convolution)
     scores = cross_entropy(passed.values[network.logits], batch.labels, batch.weights)
     gradients = backward(nodes, passed, network.logits, scores.gradient(), first - start, scheme)
     if optimizer.clip_norm:

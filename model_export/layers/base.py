@@ -40,6 +40,8 @@ class Call:
         int32 scalar; given while training if the network drops out.
     logits
         Whether to leave out the layer's softmax, because the loss is taken on the logits.
+    convolution
+        How convolutions are computed where their kernels change.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Call:
     weights: Optional[Tensor] = None
     seed: Optional[Tensor] = None
     logits: bool = False
+    convolution: str = "auto"
 
 
 @dataclass(frozen=True)

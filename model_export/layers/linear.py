@@ -41,7 +41,7 @@ class LinearRule(LayerRule):
         if call.constant:
             mapped = self._inference(layer, x, kernel)
         else:
-            mapped, gradient = self._product(layer, x, kernel)
+            mapped, gradient = self._product(layer, x, kernel, call.convolution)
         y, activation_backward = activate(layer, call, mapped if bias is None else mapped + bias)
 
         def backward(dy: Tensor) -> Gradients:
@@ -63,8 +63,8 @@ class LinearRule(LayerRule):
         """Apply a constant kernel by the op that inference runs best."""
 
     @abc.abstractmethod
-    def _product(self, layer: Layer, x: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
-        """Apply a variable kernel; return output and gradient."""
+    def _product(self, layer: Layer, x: Tensor, kernel: Tensor, form: str) -> tuple[Tensor, Gradient]:
+        """Apply a variable kernel; return output and gradient. ``form`` is for convolutions."""
 
 
 def _no_gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,9 +88,9 @@ class Conv2DRule(LinearRule):
         ]
         return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
 
-    def _product(self, layer: Layer, x: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
+    def _product(self, layer: Layer, x: Tensor, kernel: Tensor, form: str) -> tuple[Tensor, Gradient]:
         window = Window.of(tuple(x.shape[1:3]), layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
-        return grouped_convolution(x, kernel, window, layer.groups)
+        return grouped_convolution(x, kernel, window, layer.groups, form)
 
 
 class DepthwiseConv2DRule(LinearRule):
@@ -109,7 +109,7 @@ class DepthwiseConv2DRule(LinearRule):
         strides, padding = [1, *layer.strides, 1], layer.padding.upper()
         return tf.nn.depthwise_conv2d(x, kernel, strides, padding, dilations=layer.dilation_rate)
 
-    def _product(self, layer: Layer, x: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
+    def _product(self, layer: Layer, x: Tensor, kernel: Tensor, form: str) -> tuple[Tensor, Gradient]:
         window = Window.of(tuple(x.shape[1:3]), layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
         multiplier = layer.depth_multiplier
         if multiplier == 1:
@@ -154,7 +154,7 @@ class DenseRule(LinearRule):
     def _inference(self, layer: Layer, x: Tensor, kernel: Tensor) -> Tensor:
         return tf.matmul(x, kernel)
 
-    def _product(self, layer: Layer, x: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
+    def _product(self, layer: Layer, x: Tensor, kernel: Tensor, form: str) -> tuple[Tensor, Gradient]:
         inputs, outputs = kernel.shape
         places = math.prod(x.shape[:-1])
         rows = tf.reshape(x, [places, inputs])

@@ -28,10 +28,10 @@ class Conv1DRule(LinearRule):
         return unsupported_setting(layer, data_format="channels_last")
 
     def _inference(self, layer: Layer, x: Tensor, kernel: Tensor) -> Tensor:
-        y, _ = self._product(layer, x, kernel)
+        y, _ = self._product(layer, x, kernel, "auto")
         return y
 
-    def _product(self, layer: Layer, x: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
+    def _product(self, layer: Layer, x: Tensor, kernel: Tensor, form: str) -> tuple[Tensor, Gradient]:
         causal = layer.padding == "causal"
         before = (layer.kernel_size[0] - 1) * layer.dilation_rate[0] if causal else 0
         row = pad_or_crop(_as_row(x), (0, before), (1, x.shape[1] + before))
@@ -42,7 +42,8 @@ class Conv1DRule(LinearRule):
             "valid" if causal else layer.padding,
             (1, *layer.dilation_rate),
         )
-        y, row_gradient = grouped_convolution(row, tf.reshape(kernel, [1, *kernel.shape]), window, layer.groups)
+        wide = tf.reshape(kernel, [1, *kernel.shape])
+        y, row_gradient = grouped_convolution(row, wide, window, layer.groups, form)
 
         def gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
             dx, dkernel = row_gradient(_as_row(dy))

@@ -26,8 +26,19 @@ _FEW_CHANNELS = 32
 Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def convolution(x: Tensor, kernel: Tensor, window: Window) -> tuple[Tensor, Gradient]:
+def convolution(x: Tensor, kernel: Tensor, window: Window, form: str = "auto") -> tuple[Tensor, Gradient]:
     """Convolve ``x [N, H, W, I]`` with ``kernel [kh, kw, I, O]``.
+
+    Parameters
+    ----------
+    x, kernel
+        Image and kernel.
+    window
+        The geometry.
+    form
+        "taps": im2col, the only form for strides and dilations. "shifts": columns shifted before the product, rows
+        after it. "pairs": shifts with two pixels at once where the width is even. "auto": pairs where there are few
+        channels, shifts otherwise.
 
     Returns
     -------
@@ -36,20 +47,22 @@ def convolution(x: Tensor, kernel: Tensor, window: Window) -> tuple[Tensor, Grad
     gradient
         Takes the output's gradient; returns those of ``x`` and ``kernel``.
     """
-    if window.strides == (1, 1) and window.dilation == (1, 1) and window.kernel != (1, 1):
-        return _by_shifts(x, kernel, window)
+    if form != "taps" and window.strides == (1, 1) and window.dilation == (1, 1) and window.kernel != (1, 1):
+        return _by_shifts(x, kernel, window, _pixels_at_once(window, kernel.shape[2] + kernel.shape[3], form))
     return _by_taps(x, kernel, window)
 
 
-def grouped_convolution(x: Tensor, kernel: Tensor, window: Window, groups: int) -> tuple[Tensor, Gradient]:
+def grouped_convolution(
+    x: Tensor, kernel: Tensor, window: Window, groups: int, form: str = "auto"
+) -> tuple[Tensor, Gradient]:
     """Convolve each of ``groups`` slices of the channels with its part of ``kernel [kh, kw, I / groups, O]``."""
     if groups == 1:
-        return convolution(x, kernel, window)
+        return convolution(x, kernel, window, form)
     inputs, outputs = kernel.shape[2], kernel.shape[3] // groups
     results, gradients = [], []
     for group in range(groups):
         part = x[..., group * inputs : (group + 1) * inputs]
-        y, gradient = convolution(part, kernel[..., group * outputs : (group + 1) * outputs], window)
+        y, gradient = convolution(part, kernel[..., group * outputs : (group + 1) * outputs], window, form)
         results.append(y)
         gradients.append(gradient)
 
@@ -84,9 +97,8 @@ def _by_taps(x: Tensor, kernel: Tensor, window: Window) -> tuple[Tensor, Gradien
     return y, gradient
 
 
-def _by_shifts(x: Tensor, kernel: Tensor, window: Window) -> tuple[Tensor, Gradient]:
-    height, width, inputs, outputs = kernel.shape
-    pixels = _pixels_at_once(window, inputs, outputs)
+def _by_shifts(x: Tensor, kernel: Tensor, window: Window, pixels: int) -> tuple[Tensor, Gradient]:
+    height, width = kernel.shape[:2]
     y, _ = _correlate(x, tf.transpose(kernel, [1, 2, 0, 3]), window.before, window.output, pixels)
 
     def gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,14 +115,15 @@ def _by_shifts(x: Tensor, kernel: Tensor, window: Window) -> tuple[Tensor, Gradi
     return y, gradient
 
 
-def _pixels_at_once(window: Window, inputs: int, outputs: int) -> int:
+def _pixels_at_once(window: Window, channels: int, form: str) -> int:
     """Return how many neighbouring pixels make one row of the matrix product.
 
     With few channels, copying short rows takes longer than multiplying. Two pixels at once halve the number of copied
     rows and save a third of their bytes, for a third more multiplications (at a width of three).
     """
     even = window.kernel[1] % 2 == 1 and window.output[1] % 2 == 0 and window.size[1] % 2 == 0
-    return 2 if even and inputs + outputs <= _FEW_CHANNELS else 1
+    wanted = form == "pairs" or (form == "auto" and channels <= _FEW_CHANNELS)
+    return 2 if even and wanted else 1
 
 
 def _correlate(

@@ -14,6 +14,7 @@ from model_export.ops.convolution import convolution
 from model_export.ops.depthwise import MOST_CHANNELS, depthwise_convolution
 from model_export.ops.tensor import Tensor
 from model_export.ops.windows import Window
+from model_export.options import CONVOLUTIONS
 
 # Sums of up to a few thousand float32 products of values near 1 are off by about 1e-6; a wrong formula by about 1.
 TOLERANCE: dict[str, Any] = {"rtol": 2e-5, "atol": 2e-5}
@@ -34,6 +35,9 @@ WINDOWS = [
     ((9, 8), (2, 2), (3, 3), "valid"),
     ((2, 3), (3, 3), (2, 2), "same"),
     ((1, 1), (3, 3), (1, 1), "same"),
+    ((6, 8), (3, 3), (1, 1), "same"),
+    ((6, 8), (3, 5), (1, 1), "valid"),
+    ((1, 12), (1, 3), (1, 1), "same"),
 ]
 RECTANGULAR = [((9, 8), (3, 2), (2, 1), "same"), ((9, 8), (2, 3), (1, 3), "valid")]
 
@@ -58,10 +62,12 @@ def _hold(ours: Any, theirs: Callable[..., Tensor], *inputs: Any) -> None:
         np.testing.assert_allclose(found, wanted, **TOLERANCE)
 
 
+@pytest.mark.parametrize("channels", [(3, 5), (20, 24)])
+@pytest.mark.parametrize("form", CONVOLUTIONS)
 @pytest.mark.parametrize(("size", "kernel", "strides", "padding"), WINDOWS + RECTANGULAR)
-def test_convolution(size: Any, kernel: Any, strides: Any, padding: str) -> None:
-    x, w = _normal(4, *size, 3), _normal(*kernel, 3, 5)
-    ours = convolution(tf.constant(x), tf.constant(w), Window.of(size, kernel, strides, padding))
+def test_convolution(size: Any, kernel: Any, strides: Any, padding: str, form: str, channels: tuple[int, int]) -> None:
+    x, w = _normal(4, *size, channels[0]), _normal(*kernel, *channels)
+    ours = convolution(tf.constant(x), tf.constant(w), Window.of(size, kernel, strides, padding), form)
     _hold(ours, lambda x, w: tf.nn.conv2d(x, w, strides, padding.upper()), x, w)
 
 

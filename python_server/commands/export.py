@@ -45,6 +45,13 @@ examples:
         parser.add_argument("--weight-decay", type=float, default=0.0, metavar="X", help="of SGD (default: 0)")
         parser.add_argument("--clip-norm", type=float, default=0.0, metavar="X", help="of all gradients (default: off)")
         parser.add_argument("--proximal", action="store_true", help="with FedProx's proximal term")
+        parser.add_argument(
+            "--convolution",
+            default="auto",
+            metavar="FORM",
+            help="how trained convolutions are computed: auto, pairs, shifts or taps; the results are the same, "
+            "the times depend on the processor (default: auto)",
+        )
         parser.add_argument("--prune", type=float, metavar="SHARE", help="keep this share of each kernel at zero")
         parser.add_argument("--prune-channels", type=float, metavar="SHARE", help="remove this share of the channels")
         parser.add_argument(
@@ -103,6 +110,7 @@ examples:
                 options.momentum, options.nesterov, options.weight_decay, options.proximal, options.clip_norm
             ),
             compression=_compression(options),
+            convolution=options.convolution,
             name=options.name,
             classes=options.class_names.split(",") if options.class_names else None,
             input_scale=scale if options.scale is None else options.scale,
