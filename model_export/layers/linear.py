@@ -16,7 +16,7 @@ from model_export.ops.depthwise import MOST_CHANNELS, depthwise_convolution
 from model_export.ops.matmul import correlate_rows, matmul
 from model_export.ops.sums import sum_to_channels
 from model_export.ops.tensor import Tensor
-from model_export.ops.windows import Window, dilate, undilate
+from model_export.ops.windows import Window, concat, dilate, undilate
 
 __all__ = ["Conv2DRule", "DenseRule", "DepthwiseConv2DRule", "Gradient", "LinearRule"]
 
@@ -82,11 +82,17 @@ class Conv2DRule(LinearRule):
         return unsupported_setting(layer, data_format="channels_last")
 
     def _inference(self, layer: Layer, x: Tensor, kernel: Tensor) -> Tensor:
+        # A split in one would be copied.
+        pairs = (
+            zip(tf.split(x, layer.groups, axis=-1), tf.split(kernel, layer.groups, axis=-1))
+            if layer.groups > 1
+            else [(x, kernel)]
+        )
         parts = [
             tf.nn.conv2d(part, weights, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
-            for part, weights in zip(tf.split(x, layer.groups, axis=-1), tf.split(kernel, layer.groups, axis=-1))
+            for part, weights in pairs
         ]
-        return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
+        return concat(parts, axis=-1)
 
     def _product(self, layer: Layer, x: Tensor, kernel: Tensor, form: str) -> tuple[Tensor, Gradient]:
         window = Window.of(tuple(x.shape[1:3]), layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
