@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from model_export.errors import ConversionError
+from model_export.formats import decode_all
 from model_export.network import Network
 from model_export.options import Sgd
 from model_export.reference import Reference
@@ -143,7 +144,9 @@ def check_against_tensorflow(
         "mu": np.float32(0),
         "seed": np.int32(_SEED),
     }
-    initial = run("get")
+    shapes = {path: described["set"].inputs[key].shape for path, key in zip(model.state, run("get"))}
+    initial = dict(zip(run("get"), decode_all(model.scheme.stored(), shapes).values()))
+    run("set", **initial)
     if "features" in described:
         fed["features"] = run("features", x=x)["features"]
 

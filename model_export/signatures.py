@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from model_export.compression.options import NO_COMPRESSION, Compression
@@ -86,7 +87,13 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         self._keys = {path: f"v{i:04d}" for i, path in enumerate(initial)}
         trained = [path for node in carried for path in node.trainable_paths]
         self.scheme = Scheme(initial, frozenset(trained), compression)
-        self._state = {path: tf.Variable(value, name=self._keys[path]) for path, value in self.scheme.initial.items()}
+        # A compressed model begins with zeros, which a zip shrinks to nothing: its initial values are stored narrow.
+        self._state = {
+            path: tf.Variable(np.zeros_like(value) if self.scheme.compresses else value, name=self._keys[path])
+            for path, value in self.scheme.initial.items()
+        }
+        self._tables = {path: tf.Variable(table) for path, table in self.scheme.tables.items()}
+        self.scheme.read_tables_from(self._tables)
         self._velocities = {
             path: tf.Variable(tf.zeros_like(self._state[path]), name=f"m{i:04d}")
             for i, path in enumerate(trained)
@@ -223,6 +230,9 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         return {key: weights[path] for path, key in self._keys.items()}
 
     def _set(self, **values: Tensor) -> dict[str, Tensor]:
+        for table in self._tables.values():
+            # What is never assigned becomes a constant in the conversion.
+            table.assign(table.read_value())
         for path, variable in self._state.items():
             value = self.scheme.project(path, values[self._keys[path]])
             variable.assign(value)

@@ -61,9 +61,15 @@ class Codebook:
         int32, of the kernel's shape: which value of the codebook each weight has; -1 for a weight that was pruned and
         is zero.
     size
-        Values of the codebook; each has a weight.
+        Values of the codebook, at most 255; each has a weight.
     mean
         Whether the gradient of a value is the mean of its weights' instead of their sum.
+
+    Attributes
+    ----------
+    table
+        The indices as the model holds them: int8, flat, from -128 on; the one after the last is that of pruned weights.
+        The methods are given it back as a tensor.
     """
 
     def __init__(self, indices: np.ndarray, size: int, *, mean: bool) -> None:
@@ -71,11 +77,11 @@ class Codebook:
         self.size = size
         self._shape = indices.shape
         flat = indices.ravel()
-        kept = np.flatnonzero(flat >= 0).astype(np.int32)
-        self._order = kept[np.argsort(flat[kept], kind="stable")]
-        self._segments = flat[self._order]
-        self._counts = np.bincount(self._segments, minlength=size).astype(np.float32)
-        self._representatives = self._order[np.searchsorted(self._segments, np.arange(size))]
+        kept = np.flatnonzero(flat >= 0)
+        self.table = (np.where(flat < 0, size, flat) - 128).astype(np.int8)
+        self._counts = np.bincount(flat[kept], minlength=size).astype(np.float32)
+        firsts = np.unique(flat[kept], return_index=True)[1]
+        self._representatives = kept[firsts].astype(np.int32)
         self._mean = mean
 
     @property
@@ -83,21 +89,26 @@ class Codebook:
         """How many weights' gradients make up that of each value, ``float32 [size]``; 1 for their mean."""
         return np.ones_like(self._counts) if self._mean else self._counts
 
-    def weights(self, values: Tensor) -> Tensor:
+    def weights(self, values: Tensor, table: Tensor) -> Tensor:
         """Look up the kernel: the shape of ``indices``."""
-        flat = self.indices.ravel()
-        if (flat < 0).any():
-            values, flat = tf.concat([values, np.zeros(1, np.float32)], axis=0), np.where(flat < 0, self.size, flat)
-        return tf.reshape(tf.gather(values, flat.astype(np.int32)), self._shape)
+        return tf.reshape(self._looked_up(values, table), self._shape)
 
-    def gradient(self, dkernel: Tensor) -> Tensor:
+    def gradient(self, dkernel: Tensor, table: Tensor) -> Tensor:
         """Gradient of the values, ``[size]``, from the kernel's."""
-        total = tf.math.segment_sum(tf.gather(tf.reshape(dkernel, [-1]), self._order), self._segments)
-        return tf.reshape(total, [self.size]) * (1 / self._counts if self._mean else np.float32(1))
+        return self._summed(tf.reshape(dkernel, [-1]), table) * (1 / self._counts if self._mean else np.float32(1))
 
-    def project(self, kernel: Tensor) -> Tensor:
+    def project(self, kernel: Tensor, table: Tensor) -> Tensor:
         """Mean of the weights that share a value, ``[size]``: exactly that value where they do share one."""
         flat = tf.reshape(kernel, [-1])
         first = tf.gather(flat, self._representatives)
-        rest = tf.gather(flat, self._order) - tf.gather(first, self._segments)
-        return first + tf.reshape(tf.math.segment_sum(rest, self._segments), [self.size]) * (1 / self._counts)
+        return first + self._summed(flat - self._looked_up(first, table), table) * (1 / self._counts)
+
+    def _looked_up(self, values: Tensor, table: Tensor) -> Tensor:
+        return tf.gather(tf.concat([values, np.zeros(1, np.float32)], axis=0), _places(table))
+
+    def _summed(self, flat: Tensor, table: Tensor) -> Tensor:
+        return tf.math.unsorted_segment_sum(flat, _places(table), self.size + 1)[: self.size]
+
+
+def _places(table: Tensor) -> Tensor:
+    return tf.cast(table, tf.int32) + 128

@@ -135,8 +135,8 @@ class Cluster:
     gradient: str = "mean"
 
     def __post_init__(self) -> None:
-        if type(self.clusters) is not int or not 2 <= self.clusters <= 256:
-            raise ExportError(f"clusters is {self.clusters}; it has to be a whole number from 2 to 256")
+        if type(self.clusters) is not int or not 2 <= self.clusters <= 255:
+            raise ExportError(f"clusters is {self.clusters}; it has to be a whole number from 2 to 255")
         if self.gradient not in ("mean", "sum"):
             raise ExportError(f"the clusters' gradient is {self.gradient!r}; it is 'mean' or 'sum'")
 

@@ -7,9 +7,10 @@ with weights made of it; gradients are brought into its form; a new value is put
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
+import tensorflow as tf
 
 from model_export.compression.clustering import Codebook, k_means
 from model_export.compression.options import NO_COMPRESSION, Compression, Quantize
@@ -40,6 +41,7 @@ class Scheme:
         kernels = {path: value for path, value in variables.items() if path in trained and is_kernel(path, value)}
         self.masks = masks(kernels, compression.prune) if compression.prune else {}
         self.codebooks: dict[str, Codebook] = {}
+        self._held: dict[str, Any] = {}
         self._initial = {}
         for path, value in variables.items():
             value = value * self.masks[path] if path in self.masks else value
@@ -68,6 +70,24 @@ class Scheme:
         return bool(self.masks or self.codebooks) or self._quantize != Quantize()
 
     @property
+    def tables(self) -> dict[str, np.ndarray]:
+        """What the model has to hold beside its variables, by path: masks (bool) and indices (int8)."""
+        return {**self.masks, **{path: codebook.table for path, codebook in self.codebooks.items()}}
+
+    def read_tables_from(self, held: Mapping[str, Any]) -> None:
+        """Take `tables` from these ``tf.Variable`` instead of making them constants.
+
+        A constant would be cast to four bytes a weight when the model is converted.
+        """
+        self._held = dict(held)
+
+    def _table(self, path: str) -> Tensor:
+        return self._held[path].read_value() if path in self._held else self.tables[path]
+
+    def _masked(self, path: str, value: Tensor) -> Tensor:
+        return value * tf.cast(self._table(path), tf.float32)
+
+    @property
     def takes_seed(self) -> bool:
         """Whether a training step needs a seed."""
         return self._quantize.stochastic
@@ -85,7 +105,7 @@ class Scheme:
     def weights(self, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Make what the layers compute with from the stored forms."""
         return {
-            path: self.codebooks[path].weights(value) if path in self.codebooks else value
+            path: self.codebooks[path].weights(value, self._table(path)) if path in self.codebooks else value
             for path, value in stored.items()
         }
 
@@ -100,9 +120,9 @@ class Scheme:
     def gradient(self, path: str, gradient: Tensor) -> Tensor:
         """Turn the gradient with respect to a variable into that of its stored form."""
         if path in self.masks:
-            gradient = gradient * self.masks[path].astype(np.float32)
+            gradient = self._masked(path, gradient)
         if path in self.codebooks:
-            gradient = self.codebooks[path].gradient(gradient)
+            gradient = self.codebooks[path].gradient(gradient, self._table(path))
         return round_to(gradient, self._quantize.gradients)
 
     def anchor(self, path: str, value: Tensor, anchor: Optional[Tensor]) -> Optional[Tensor]:
@@ -130,9 +150,9 @@ class Scheme:
     def project(self, path: str, value: Tensor) -> Tensor:
         """Turn a value that was given from outside into the nearest stored form."""
         if path in self.codebooks:
-            value = self.codebooks[path].project(value)
+            value = self.codebooks[path].project(value, self._table(path))
         elif path in self.masks:
-            value = value * self.masks[path].astype(np.float32)
+            value = self._masked(path, value)
         return round_to(value, self._format(path, value), axes=self._axes(value))
 
     def encoded(self, path: str) -> dict[str, np.ndarray]:

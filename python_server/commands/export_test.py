@@ -40,7 +40,7 @@ def test_compression_options_reach_the_bundle(tmp_path: Path, capsys: pytest.Cap
         (["--prune", "2"], "prune is 2.0; the share has to lie between 0 and 1"),
         (["--format", "fp8"], "no number format is called 'fp8'; there are float32, float24, bfloat16"),
         (["--stochastic"], "stochastic rounding needs a format narrower than float32"),
-        (["--clusters", "1"], "clusters is 1; it has to be a whole number from 2 to 256"),
+        (["--clusters", "1"], "clusters is 1; it has to be a whole number from 2 to 255"),
     ],
 )
 def test_wrong_options_are_one_line(
