@@ -79,6 +79,7 @@ def _print_key(state_directory: Path, form: str) -> None:
 def _run(options: argparse.Namespace) -> None:
     from edge_client.bundle_store import BundleStore
     from edge_client.client import ClientConfig, run_client
+    from edge_client.feature_cache import FeatureCache
     from edge_client.memory import return_large_blocks
     from edge_client.worker import Worker
 
@@ -104,6 +105,9 @@ def _run(options: argparse.Namespace) -> None:
             "no bundle: give one with --bundle, or with --trust the public key that must have signed what the server "
             "sends"
         )
+    feature_cache = None
+    if options.feature_cache_mb and not options.no_feature_cache:
+        feature_cache = FeatureCache(options.state / "features", limit_bytes=options.feature_cache_mb * 10**6)
     worker = Worker(
         bundle,
         options.data,
@@ -113,6 +117,7 @@ def _run(options: argparse.Namespace) -> None:
         profile=options.profile,
         num_threads=options.threads,
         cache_features=not options.no_feature_cache,
+        feature_cache=feature_cache,
         trusted_key=trusted_key,
     )
     run_client(config, worker.handle)
@@ -175,7 +180,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--no-feature-cache",
         action="store_true",
-        help="compute a frozen base anew in every step: slower, but needs no memory for every sample's features",
+        help="compute a frozen base anew in every step: slower, but needs no room for every sample's features",
+    )
+    run.add_argument(
+        "--feature-cache-mb",
+        type=_natural_int,
+        default=2000,
+        metavar="MB",
+        help="keep a frozen base's features in the state directory for the next run, at most so much; 0: in memory "
+        "only (default: %(default)d)",
     )
     run.add_argument(
         "--give-up-after",
@@ -212,6 +225,13 @@ def _positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _natural_int(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
     return value
 
 

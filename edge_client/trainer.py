@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_client.data import Dataset, as_network_input
 from edge_client.errors import DataError, WeightsError
+from edge_client.feature_cache import FeatureCache, key_of
 from edge_client.fit import FitResult, fit
 from edge_client.runtime import SignatureRunner, available_runtime, load_interpreter
 from model_export.bundle import MODEL, Bundle
@@ -28,6 +29,8 @@ class Trainer:
         Threads of the interpreter; None takes what is fastest on the runtime.
     trusted_key
         PEM of the public key that must have signed the bundle; None accepts any or no signature.
+    feature_cache
+        Where a frozen base's features are kept on disk; None: in memory only.
 
     Raises
     ------
@@ -43,6 +46,7 @@ class Trainer:
         *,
         num_threads: Optional[int] = None,
         trusted_key: Optional[bytes] = None,
+        feature_cache: Optional[FeatureCache] = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trusted_key=trusted_key)
         self.manifest = self.bundle.manifest
@@ -50,6 +54,7 @@ class Trainer:
         self.num_threads = num_threads
         self._interpreter = load_interpreter(self.bundle.read(MODEL), num_threads=num_threads, runtime=self.runtime)
         self._runners: dict[str, SignatureRunner] = {}
+        self._feature_cache = feature_cache
         self._cached: Optional[tuple[Dataset, np.ndarray]] = None
         self.set_weights(self.bundle.initial())
 
@@ -157,18 +162,30 @@ class Trainer:
     def features(self, x: np.ndarray) -> np.ndarray:
         """Return what the frozen base makes of any number of samples: ``float32 [n, ...]``."""
         x = self._checked(x)
-        shape = self.manifest.signatures["features"].outputs["features"].shape
-        out = np.empty((len(x), *shape[1:]), np.float32)
-        for start in range(0, len(x), self.batch_size):
-            part = as_network_input(x[start : start + self.batch_size], self.manifest.input)
-            out[start : start + len(part)] = self._run("features", x=self._pad(part))["features"][: len(part)]
+        out = np.empty(self._features_shape(len(x)), np.float32)
+        self._fill_features(x, out)
         return out
 
     def cached_features(self, dataset: Dataset) -> np.ndarray:
         """Return the features of a whole dataset, computed once: the base is frozen, so they never change."""
         if self._cached is None or self._cached[0] is not dataset:
-            self._cached = (dataset, self.features(dataset.x))
+            if self._feature_cache is None:
+                features = self.features(dataset.x)
+            else:
+                x = self._checked(dataset.x)
+                key = key_of(self.bundle.sha256, x, self.runtime)
+                shape = self._features_shape(len(x))
+                features = self._feature_cache.get(key, shape, lambda out: self._fill_features(x, out))
+            self._cached = (dataset, features)
         return self._cached[1]
+
+    def _features_shape(self, samples: int) -> tuple[int, ...]:
+        return (samples, *self.manifest.signatures["features"].outputs["features"].shape[1:])
+
+    def _fill_features(self, x: np.ndarray, out: np.ndarray) -> None:
+        for start in range(0, len(x), self.batch_size):
+            part = as_network_input(x[start : start + self.batch_size], self.manifest.input)
+            out[start : start + len(part)] = self._run("features", x=self._pad(part))["features"][: len(part)]
 
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         """Return mean loss and accuracy over any number of samples."""
