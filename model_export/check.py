@@ -9,7 +9,7 @@ import numpy as np
 
 from model_export.errors import ConversionError
 from model_export.network import Network
-from model_export.options import Sgd
+from model_export.options import Optimizer
 from model_export.reference import Reference
 from model_export.runner import SignatureRunner
 
@@ -33,7 +33,7 @@ def check_against_keras(
     network: Network,
     training: Mapping[str, int],
     state: tuple[str, ...],
-    optimizer: Sgd,
+    optimizer: Optimizer,
     *,
     batch_size: int,
     scale: float,

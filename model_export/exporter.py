@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
 
@@ -19,7 +18,7 @@ from model_export.check import check_against_keras
 from model_export.conversion import convert
 from model_export.errors import ExportError
 from model_export.network import Network, Node, read_network
-from model_export.options import Sgd
+from model_export.options import Optimizer, Sgd, describe_optimizer
 from model_export.signatures import TrainableModel, signature_of_cut
 from model_export.suffix import first_trained, positions_of_cuts
 
@@ -33,7 +32,7 @@ def export(
     batch_size: int,
     trainable: str = "all",
     cuts: Sequence[str] = (),
-    optimizer: Sgd = Sgd(),  # noqa: B008 (immutable)
+    optimizer: Optimizer = Sgd(),  # noqa: B008 (immutable)
     name: Optional[str] = None,
     classes: Optional[Sequence[str]] = None,
     input_scale: float = 1.0,
@@ -65,7 +64,7 @@ def export(
         Names of layers from which on training can begin: each adds a signature that leaves earlier layers unchanged and
         takes time and memory for the later ones only.
     optimizer
-        Momentum, weight decay and so on; the learning rate is given with each step.
+        `Sgd` or `Adam` with its options; the learning rate is given with each step.
     name
         Name of the bundle; the model's name by default.
     classes
@@ -140,7 +139,7 @@ def export(
         classes=labels,
         batch_size=batch_size,
         trainable=trainable,
-        optimizer={"name": "sgd", **asdict(optimizer)},
+        optimizer=describe_optimizer(optimizer),
         cuts=tuple(cuts),
         state=state,
         layers=tuple(_describe(node, carried=i >= start) for i, node in enumerate(network.nodes)),
