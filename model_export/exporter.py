@@ -172,7 +172,7 @@ def _describe(node: Node, *, carried: bool) -> m.Layer:
         inputs=node.inputs,
         output_shape=node.output_shape,
         output_dtype="float32",
-        variables=variables if carried else (),
+        variables=variables if carried and not node.repeats else (),
         parameters=node.parameters,
         macs=node.rule.macs(node.layer, node.output_shape),
         activation_bytes=4 * math.prod(node.output_shape),

@@ -27,18 +27,21 @@ def test_adam_follows_keras_in_float64_over_thousands_of_steps() -> None:
 
     exact, rounded = (keras.Variable(start, dtype=dtype) for dtype in ("float64", "float32"))
     twins = [(variable, keras_optimizer(options, 1e-3)) for variable in (exact, rounded)]
+    for variable, optimizer in twins:
+        optimizer.build([variable])
 
     @tf.function  # type: ignore[untyped-decorator]
     def step(value: Any, gradient: Any, slots: dict[str, Any], number: Any) -> Any:
+        for variable, optimizer in twins:
+            optimizer.apply([tf.cast(gradient, variable.dtype)], [variable])
+        gradient, number = tf.cast(gradient, tf.float32), tf.cast(number, tf.float32)
         return rule.update(value, gradient, tf.constant(1e-3), slots, number)
 
     value = tf.constant(start, tf.float32)
     slots = {slot: tf.zeros(64) for slot in rule.slots}
     first = np.inf
     for number, gradient in enumerate(gradients, start=1):
-        for variable, optimizer in twins:
-            optimizer.apply([tf.constant(gradient, variable.dtype)], [variable])
-        value, slots = step(value, tf.constant(gradient, tf.float32), slots, tf.constant(float(number)))
+        value, slots = step(value, tf.constant(gradient), slots, tf.constant(number))
         if number == 1:
             first = np.abs(value.numpy() - exact.numpy()).max()
     assert first < 2e-7

@@ -35,7 +35,11 @@ class Reference:
     def __init__(self, network: Network, dtype: str) -> None:
         self._network = network
         self._dtype = dtype
-        self._layers = {node.name: _twin(node, dtype, logits=node.name == network.logits) for node in network.nodes}
+        twins: dict[int, Any] = {}
+        for node in network.nodes:
+            if id(node.layer) not in twins:
+                twins[id(node.layer)] = _twin(node, dtype, logits=node.name == network.logits)
+        self._layers = {node.name: twins[id(node.layer)] for node in network.nodes}
 
     @property
     def values(self) -> dict[str, np.ndarray]:
@@ -60,7 +64,8 @@ class Reference:
     ) -> float:
         """Train once from position ``first`` on; return the mean loss."""
         variables = self._variables()
-        trained = [variables[path] for node in self._network.nodes[first:] for path in node.trainable_paths]
+        paths = dict.fromkeys(path for node in self._network.nodes[first:] for path in node.trainable_paths)
+        trained = [variables[path] for path in paths]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in trained])
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, self.logits(x, first, seed))

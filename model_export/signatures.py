@@ -76,7 +76,7 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         initial = {path: variable.numpy() for node in carried for path, variable in node.variables.items()}
         self._keys = {path: f"v{i:04d}" for i, path in enumerate(initial)}
         self._state = {path: tf.Variable(value, name=self._keys[path]) for path, value in initial.items()}
-        trained = [path for node in carried for path in node.trainable_paths]
+        trained = dict.fromkeys(path for node in carried for path in node.trainable_paths)
         rule = update_rule(optimizer)
         self._slots = {
             path: {slot: tf.Variable(tf.zeros_like(self._state[path]), name=f"{slot}{i:04d}") for slot in rule.slots}

@@ -133,7 +133,8 @@ def backward(nodes: Sequence[Node], passed: Pass, output: str, gradient: Tensor,
             continue
         gradients = passed.applied[node.name].backward(flowing.pop(node.name))
         for path in node.trainable_paths:
-            found[path] = gradients.variables[path.rpartition("/")[2]]
+            part = gradients.variables[path.rpartition("/")[2]]
+            found[path] = found[path] + part if path in found else part  # a shared layer has several uses
         for name, part in zip(node.inputs, gradients.inputs):
             if name in needed:
                 flowing[name] = flowing[name] + part if name in flowing else part
@@ -192,7 +193,9 @@ def gradient_step(
             value, gradient, batch.learning_rate, slots.get(path, {}), batch.step
         )
     for node in nodes:
-        changed.update({f"{node.name}/{name}": value for name, value in passed.applied[node.name].updates.items()})
+        changed.update(
+            {f"{node.layer.name}/{name}": value for name, value in passed.applied[node.name].updates.items()}
+        )
     return StepResult(scores.loss / scores.weight, scores.correct, changed, remembered)
 
 

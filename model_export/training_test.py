@@ -56,7 +56,7 @@ def values_of(bundle: Bundle, got: dict[str, Any]) -> dict[str, np.ndarray]:
     return dict(zip(bundle.manifest.state, got.values(), strict=True))
 
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Optimizer] = {
     "momentum": Sgd(momentum=0.9),
     "nesterov": Sgd(momentum=0.8, nesterov=True),
     "weight decay": Sgd(weight_decay=0.02),
