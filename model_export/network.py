@@ -16,6 +16,7 @@ import numpy as np
 from model_export.errors import ExportError, UnsupportedLayerError
 from model_export.layers import RULES
 from model_export.layers.base import Layer, LayerRule, Shape
+from model_export.network_checks import check_ends, check_gradients, check_input_dtype, check_model, is_graph
 
 __all__ = ["INPUT", "Network", "Node", "read_network"]
 
@@ -145,7 +146,7 @@ def read_network(model: Any) -> Network:
     ExportError
         Anything else about the model that cannot be exported.
     """
-    _check_model(model)
+    check_model(model)
     input_shape = tuple(model.inputs[0].shape[1:])
     reader = _Reader()
     output = reader.read(model, [(INPUT, input_shape)], nested_in=())
@@ -166,73 +167,9 @@ def read_network(model: Any) -> Network:
         raise ExportError(f"layer {last.name!r} is the output and also an input of another layer")
     if last.repeats:
         raise ExportError(f"layer {last.layer.name!r} ends the model and is used before; end it in a layer of its own")
-    _check_input_dtype(model, nodes)
-    _check_gradients(nodes)
+    check_input_dtype(model, nodes, INPUT)
+    check_gradients(nodes)
     return Network(model.name, input_shape, nodes, last.name, last.output_shape[0])
-
-
-def _check_input_dtype(model: Any, nodes: Sequence[Node]) -> None:
-    """Accept whole numbers as input where only embeddings take them, which turn any number into a whole one."""
-    dtype = model.inputs[0].dtype
-    taken = next((node for node in nodes if INPUT in node.inputs and node.rule.passes_gradient), None)
-    if dtype != "float32" and (taken is not None or "int" not in dtype):
-        where = f" into layer {taken.name!r}" if taken is not None else ""
-        raise ExportError(
-            f"model {model.name!r} takes {dtype} input{where}; only float32 is supported, "
-            "and whole numbers that go into an Embedding"
-        )
-
-
-def _check_gradients(nodes: Sequence[Node]) -> None:
-    """Refuse weights that no gradient would reach."""
-    reached: set[str] = set()
-    for node in reversed(nodes):
-        if (node is nodes[-1] or node.name in reached) and node.rule.passes_gradient:
-            reached.update(node.inputs)
-    behind = {name for node in nodes if not node.rule.passes_gradient for name in node.inputs}
-    for node in nodes:
-        if node.trainable_paths and node is not nodes[-1] and node.name not in reached:
-            why = "only leads into an Embedding, which" if node.name in behind else "leads nowhere that"
-            raise ExportError(
-                f"layer {node.name!r} {why} passes no gradient on, so it cannot be trained; "
-                "set its trainable to False or take it out"
-            )
-
-
-def _check_model(model: Any) -> None:
-    if not isinstance(model, (keras.Sequential, keras.Model)):
-        raise ExportError(f"expected a Keras model, got {type(model).__name__}")
-    if isinstance(model, keras.Sequential) and not model.built:
-        raise ExportError(f"model {model.name!r} has no input shape yet; start it with keras.Input(shape)")
-    if not _is_graph(model):
-        raise ExportError(
-            f"model {model.name!r} is a {type(model).__name__} with its own call(); "
-            "only functional and Sequential models can be exported"
-        )
-    _check_ends(model)
-    shape = model.inputs[0].shape[1:]
-    if None in shape or not shape:
-        raise ExportError(
-            f"model {model.name!r} takes input of shape {list(shape)}; every size but the batch has to be known"
-        )
-
-
-def _check_ends(model: Any) -> None:
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ExportError(
-            f"model {model.name!r} has {len(model.inputs)} inputs ({_names(model.inputs)}) and "
-            f"{len(model.outputs)} outputs ({_names(model.outputs)}); one of each is needed: join the inputs into one, "
-            "and make a keras.Model that ends in the output to be trained"
-        )
-
-
-def _names(tensors: Sequence[Any]) -> str:
-    shown = [tensor._keras_history.operation.name for tensor in tensors[:4]]
-    return ", ".join(shown + ["..."] * (len(tensors) > 4))
-
-
-def _is_graph(model: Any) -> bool:
-    return isinstance(model, keras.Sequential) or (isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth"))
 
 
 Value = tuple[str, Shape]
@@ -256,8 +193,8 @@ class _Reader:
                     f"layer {operation.name!r} is called with a mask, which is not supported; "
                     "set mask_zero=False and take Masking layers out"
                 )
-            if _is_graph(operation):
-                _check_ends(operation)
+            if is_graph(operation):
+                check_ends(operation)
                 result = self.read(operation, given, (*nested_in, operation.name))
             else:
                 result = self._append(operation, given, nested_in)
