@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from model_export.ops.tensor import Backward, Tensor
 
-__all__ = ["exponential", "gelu", "gelu_tanh", "mish", "selu", "softplus", "softsign"]
+__all__ = ["exponential", "gelu", "mish", "selu", "softplus", "softsign"]
 
 # Abramowitz & Stegun, Handbook of Mathematical Functions, 7.1.26: the error of erf is at most 1.5e-7.
 _ERF_P = 0.3275911
@@ -32,19 +32,6 @@ def gelu(x: Tensor) -> tuple[Tensor, Backward]:
     return x * normal, lambda dy: dy * (normal + x * density * (1 / math.sqrt(2 * math.pi)))
 
 
-def gelu_tanh(x: Tensor) -> tuple[Tensor, Backward]:
-    """GELU by the hyperbolic tangent (Hendrycks & Gimpel 2016), ``approximate=True`` of Keras."""
-    scale = math.sqrt(2 / math.pi)
-    squared = x * x
-    t = tf.tanh(x * (squared * (0.044715 * scale) + scale))
-
-    def backward(dy: Tensor) -> Tensor:
-        slope = (1.0 - t * t) * (squared * (3 * 0.044715 * scale) + scale)
-        return dy * ((t + 1.0) * 0.5 + x * slope * 0.5)
-
-    return x * (t + 1.0) * 0.5, backward
-
-
 def softplus(x: Tensor) -> tuple[Tensor, Backward]:
     """``ln(1 + exp(x))``; the exponential never overflows."""
     y = tf.nn.relu(x) - tf.math.log(tf.sigmoid(tf.abs(x)))
@@ -58,10 +45,14 @@ def softsign(x: Tensor) -> tuple[Tensor, Backward]:
 
 
 def mish(x: Tensor) -> tuple[Tensor, Backward]:
-    """``x · tanh(softplus(x))`` (Misra 2020)."""
-    y, soft_backward = softplus(x)
-    t = tf.tanh(y)
-    return x * t, lambda dy: dy * t + soft_backward(dy * x * (1.0 - t * t))
+    """``x · tanh(softplus(x))`` (Misra 2020).
+
+    With ``q = sigmoid(-x)`` the hyperbolic tangent is ``(1 - q²) / (1 + q²)``, and no digit is lost far from zero.
+    """
+    p, q = tf.sigmoid(x), tf.sigmoid(-x)
+    inverse = 1.0 / (q * q + 1.0)
+    t = p * (q + 1.0) * inverse
+    return x * t, lambda dy: dy * (t + x * p * tf.square(q * inverse * 2.0))
 
 
 def exponential(x: Tensor) -> tuple[Tensor, Backward]:
