@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from model_export.exporter import export
     from model_export.inspect import describe, render
     from model_export.load import load_keras_model
-    from model_export.options import Sgd
+    from model_export.options import Adam, Sgd
     from model_export.zoo import ARCHITECTURES, build
 
-__all__ = ["ARCHITECTURES", "Bundle", "Sgd", "build", "describe", "export", "load_keras_model", "render"]
+__all__ = ["ARCHITECTURES", "Adam", "Bundle", "Sgd", "build", "describe", "export", "load_keras_model", "render"]
 
 _LIGHT = {
+    "Adam": "model_export.options",
     "Bundle": "model_export.bundle",
     "Sgd": "model_export.options",
     "describe": "model_export.inspect",

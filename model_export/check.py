@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from model_export.errors import ConversionError
 from model_export.formats import decode_all
 from model_export.network import Network
-from model_export.options import Sgd
+from model_export.options import Optimizer
 from model_export.reference import Reference
 from model_export.runner import SignatureRunner
 from model_export.signatures import TrainableModel
@@ -35,7 +36,7 @@ def check_against_keras(
     network: Network,
     training: Mapping[str, int],
     state: tuple[str, ...],
-    optimizer: Sgd,
+    optimizer: Optimizer,
     *,
     batch_size: int,
     scale: float,
@@ -67,6 +68,9 @@ def check_against_keras(
     """
     run = SignatureRunner(content)
     x = _images((batch_size, *network.input_shape)) * np.float32(scale) + np.float32(offset)
+    tables = [node.layer.input_dim for node in network.nodes if isinstance(node.layer, keras.layers.Embedding)]
+    if tables:
+        x = np.floor(np.abs(x)) % np.float32(min(tables))  # tokens
     y = np.arange(batch_size, dtype=np.int32) % network.classes
     samples = min(batch_size, _MOST_SAMPLES)
     w = (np.arange(batch_size) < samples).astype(np.float32)

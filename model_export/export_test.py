@@ -25,12 +25,16 @@ from model_export.signatures import signature_of_cut
 L = keras.layers
 
 
-def model_of(*layers: Any, shape: tuple[Any, ...] = (8, 8, 3)) -> Any:
-    return keras.Sequential([keras.Input(shape), *layers])
+def model_of(*layers: Any, shape: tuple[Any, ...] = (8, 8, 3), dtype: str = "float32") -> Any:
+    return keras.Sequential([keras.Input(shape, dtype=dtype), *layers])
 
 
-def to_classes(*layers: Any, shape: tuple[Any, ...] = (8, 8, 3)) -> Any:
-    return model_of(*layers, L.Flatten(), L.Dense(3), shape=shape)
+def sequence(layer: Any, steps: int = 4) -> Any:
+    return model_of(layer, L.Dense(3), shape=(steps, 2))
+
+
+def to_classes(*layers: Any, shape: tuple[Any, ...] = (8, 8, 3), dtype: str = "float32") -> Any:
+    return model_of(*layers, L.Flatten(), L.Dense(3), shape=shape, dtype=dtype)
 
 
 class OwnLayer(keras.layers.Layer):  # type: ignore[misc]
@@ -50,7 +54,35 @@ class OwnModel(keras.Model):  # type: ignore[misc]
 def shared_dense() -> Any:
     inputs = keras.Input((4,))
     dense = L.Dense(4, name="twice")
-    return keras.Model(inputs, L.Dense(3)(dense(dense(inputs))))
+    return keras.Model(inputs, L.Dense(3, name="logits")(dense(L.ReLU(name="between")(dense(inputs)))))
+
+
+def shared_norm() -> Any:
+    inputs = keras.Input((4,))
+    norm = L.BatchNormalization(name="twice")
+    return keras.Model(inputs, L.Dense(3)(norm(norm(inputs))))
+
+
+def ends_in_shared() -> Any:
+    inputs = keras.Input((4,))
+    dense = L.Dense(4, name="twice")
+    return keras.Model(inputs, dense(dense(inputs)))
+
+
+def with_lambda() -> Any:
+    return to_classes(L.Lambda(lambda x: x * 2, name="own"))
+
+
+def with_initial_state() -> Any:
+    inputs = keras.Input((4, 2))
+    state = L.Dense(3)(L.Flatten()(inputs))
+    return keras.Model(inputs, L.Dense(3)(L.GRU(3, name="r")(inputs, initial_state=state)))
+
+
+def dense_before_embedding() -> Any:
+    inputs = keras.Input((4,))
+    tokens = L.Dense(4, name="lost")(inputs)
+    return keras.Model(inputs, L.Dense(3)(L.Flatten()(L.Embedding(5, 2)(tokens))))
 
 
 def with_operator() -> Any:
@@ -61,7 +93,7 @@ def with_operator() -> Any:
 
 def two_outputs() -> Any:
     inputs = keras.Input((4,))
-    return keras.Model(inputs, [L.Dense(3)(inputs), L.Dense(3)(inputs)])
+    return keras.Model(inputs, [L.Dense(3, name="one")(inputs), L.Dense(3, name="two")(inputs)])
 
 
 def nested_with_two_inputs() -> Any:
@@ -95,8 +127,8 @@ UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
     (lambda: to_classes(L.LayerNormalization(axis=1, name="n")), r"layer 'n' .*axis=\[1\]"),
     (lambda: to_classes(L.ELU(alpha=0.5, name="e")), "layer 'e' .*alpha=0.5"),
     (
-        lambda: to_classes(L.Conv2D(4, 3, activation="gelu", name="c")),
-        "layer 'c' .*activation='gelu'.* only elu, ",
+        lambda: to_classes(L.Conv2D(4, 3, activation="celu", name="c")),
+        "layer 'c' .*activation='celu'.* only elu, ",
     ),
     (
         lambda: to_classes(L.Conv2D(4, 3, kernel_regularizer="l2", name="c")),
@@ -109,7 +141,24 @@ UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
     (lambda: to_classes(L.Softmax(axis=1, name="s")), "layer 's' .*axis=1"),
     (lambda: to_classes(L.Dropout(0.5, noise_shape=(None, 1, 1, 3), name="d")), "layer 'd' .*noise_shape"),
     (lambda: to_classes(L.Conv2D(4, 3, dtype="mixed_float16", name="c")), "layer 'c' .*dtype float16"),
-    (shared_dense, "layer 'twice' .*used more than once"),
+    (shared_norm, "layer 'twice' .*used more than once, and each use would move its statistics"),
+    (
+        lambda: to_classes(L.SeparableConv2D(4, 3, depth_multiplier=2, name="s")),
+        "layer 's' .*depth_multiplier=2",
+    ),
+    (lambda: to_classes(L.GroupNormalization(groups=2, axis=1, name="n")), "layer 'n' .*axis=1"),
+    (with_lambda, r"layer 'own' \(Lambda\): this type is not supported"),
+    (with_initial_state, "layer 'r' .*called with 2 tensors, such as an initial state"),
+    (lambda: sequence(L.LSTM(3, dropout=0.1, name="r")), "layer 'r' .*dropout=0.1"),
+    (lambda: sequence(L.GRU(3, recurrent_dropout=0.1, name="r")), "layer 'r' .*recurrent_dropout=0.1"),
+    (lambda: sequence(L.GRU(3, recurrent_activation="celu", name="r")), "layer 'r' .*recurrent_activation='celu'"),
+    (lambda: sequence(L.LSTM(3, recurrent_regularizer="l2", name="r")), "layer 'r' .*recurrent_regularizer"),
+    (lambda: sequence(L.LSTM(3, name="r"), steps=300), "layer 'r' .*300 time steps are too many to unroll"),
+    (lambda: sequence(L.Bidirectional(L.LSTM(3), name="b")), r"layer 'b' \(Bidirectional\): this type is not"),
+    (
+        lambda: model_of(L.Embedding(9, 2, mask_zero=True, name="e"), L.GRU(3), L.Dense(3), shape=(4,)),
+        "layer 'gru.*' is called with a mask.*mask_zero=False",
+    ),
     (with_operator, r"\(Add\): this type is not supported"),
     (with_mask, "layer 'masked' is called with a mask"),
     (with_nan, "layer 'bad' .*kernel holds NaN"),
@@ -118,8 +167,15 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: "model.keras", "expected a Keras model, got str"),
     (lambda: keras.Sequential([L.Dense(3)]), "has no input shape yet"),
     (lambda: OwnModel(name="mine"), "'mine' is a OwnModel with its own call"),
-    (two_outputs, "1 inputs and 2 outputs"),
-    (nested_with_two_inputs, "model 'adds' has 2 inputs and 1 outputs"),
+    (two_outputs, r"1 inputs \(.*\) and 2 outputs \(one, two\); one of each is needed: join the inputs"),
+    (
+        lambda: keras.Model(x := [keras.Input((4,), name="a"), keras.Input((4,), name="b")], L.Dense(3)(L.Add()(x))),
+        r"2 inputs \(a, b\) and 1 outputs",
+    ),
+    (lambda: to_classes(L.Rescaling(1.0, name="s"), shape=(4,), dtype="int32"), "takes int32 input into layer 's'"),
+    (dense_before_embedding, "layer 'lost' only leads into an Embedding, which passes no gradient on"),
+    (ends_in_shared, "layer 'twice' ends the model and is used before"),
+    (nested_with_two_inputs, r"model 'adds' has 2 inputs \(.*\) and 1 outputs"),
     (lambda: to_classes(L.GlobalAveragePooling2D(), shape=(None, None, 3)), "every size but the batch has to be known"),
     (lambda: model_of(L.Conv2D(3, 3, name="c")), r"layer 'c' ends the model with shape \[6, 6, 3\]"),
     (lambda: model_of(L.Flatten(), L.Dense(1, name="one")), "layer 'one' .*at least 2 classes"),
@@ -185,6 +241,23 @@ def test_options_are_checked_before_anything_is_written(options: dict[str, Any],
 def test_optimizer_options_are_checked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ExportError, match=message):
         Sgd(**options)
+
+
+def test_shared_layer_cannot_be_divided(tmp_path: Path) -> None:
+    for options in ({"trainable": "between"}, {"cuts": ["between"]}):
+        with pytest.raises(ExportError, match="'between' would train layer 'twice' in one place and not in another"):
+            export(shared_dense(), tmp_path / "b", batch_size=4, **options)
+
+
+def test_manifest_lists_a_shared_layer_s_variables_once(tmp_path: Path) -> None:
+    manifest = export(shared_dense(), tmp_path / "b", batch_size=4, cuts=("logits",)).manifest
+    assert [(layer.name, layer.parameters, len(layer.variables)) for layer in manifest.layers] == [
+        ("twice", 20, 2),
+        ("between", 0, 0),
+        ("twice_use2", 0, 0),
+        ("logits", 15, 2),
+    ]
+    assert manifest.state == ("twice/kernel", "twice/bias", "logits/kernel", "logits/bias")
 
 
 def test_frozen_layers_leave_nothing_to_train(tmp_path: Path) -> None:

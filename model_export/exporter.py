@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
 
@@ -23,7 +22,7 @@ from model_export.costs import Costs, StepSize
 from model_export.errors import ExportError
 from model_export.measure import measure as measure_signatures
 from model_export.network import Network, Node, read_network
-from model_export.options import CONVOLUTIONS, Sgd
+from model_export.options import CONVOLUTIONS, Optimizer, Sgd, describe_optimizer
 from model_export.signatures import TrainableModel, signature_of_cut
 from model_export.suffix import first_trained, positions_of_cuts
 
@@ -37,7 +36,7 @@ def export(
     batch_size: int,
     trainable: str = "all",
     cuts: Sequence[str] = (),
-    optimizer: Sgd = Sgd(),  # noqa: B008 (immutable)
+    optimizer: Optimizer = Sgd(),  # noqa: B008 (immutable)
     compression: Compression = NO_COMPRESSION,
     convolution: str = "auto",
     name: Optional[str] = None,
@@ -72,7 +71,7 @@ def export(
         Names of layers from which on training can begin: each adds a signature that leaves earlier layers unchanged and
         takes time and memory for the later ones only.
     optimizer
-        Momentum, weight decay and so on; the learning rate is given with each step.
+        `Sgd` or `Adam` with its options; the learning rate is given with each step.
     compression
         Train the model pruned, quantized or clustered, or several of these (``docs/compression.md``).
     convolution
@@ -122,6 +121,8 @@ def export(
         )
     if convolution not in CONVOLUTIONS:
         raise ExportError(f"convolution is {convolution!r}; it has to be one of {', '.join(CONVOLUTIONS)}")
+    if compression.quantize and not isinstance(optimizer, Sgd):
+        raise ExportError("a quantized model trains with Sgd only: on a narrow grid Adam's squares vanish")
     check_target(Path(path), overwrite=overwrite)
     progress("reading the model")
     network = read_network(model)
@@ -173,7 +174,7 @@ def export(
         classes=labels,
         batch_size=batch_size,
         trainable=trainable,
-        optimizer={"name": "sgd", **asdict(optimizer)},
+        optimizer=describe_optimizer(optimizer),
         cuts=tuple(cuts),
         state=state,
         layers=tuple(_describe(node, carried=i >= start) for i, node in enumerate(network.nodes)),
@@ -207,7 +208,7 @@ def _describe(node: Node, *, carried: bool) -> m.Layer:
         inputs=node.inputs,
         output_shape=node.output_shape,
         output_dtype="float32",
-        variables=variables if carried else (),
+        variables=variables if carried and not node.repeats else (),
         parameters=node.parameters,
         macs=node.rule.macs(node.layer, node.output_shape),
         activation_bytes=4 * math.prod(node.output_shape),

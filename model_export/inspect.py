@@ -136,6 +136,7 @@ def groups(description: dict[str, Any], most: int) -> list[dict[str, Any]]:
 def render(description: dict[str, Any]) -> str:
     """Lay out what `describe` returns as text for a terminal."""
     d = description
+    name = {"sgd": "SGD", "adam": "Adam"}.get(d["optimizer"]["name"], d["optimizer"]["name"])
     optimizer = ", ".join(f"{key} {value}" for key, value in d["optimizer"].items() if key != "name" and value)
     layers = [
         (
@@ -158,7 +159,7 @@ def render(description: dict[str, Any]) -> str:
         f"{d['name']}  {d['path']}",
         f"  input        {_shape(d['input_shape'])}, pixel · {d['input_scale']:.6g} {offset}",
         f"  classes      {len(d['classes'])}: {_shortened(d['classes'])}",
-        f"  training     {d['trainable']}, batches of {d['batch_size']}, SGD{', ' + optimizer if optimizer else ''}",
+        f"  training     {d['trainable']}, batches of {d['batch_size']}, {name}{', ' + optimizer if optimizer else ''}",
         f"  compression  {', '.join(f'{key} {value}' for key, value in d['compression'].items()) or 'none'}",
         f"  cuts         {', '.join(d['cuts']) or 'none'}",
         f"  runtime      TensorFlow Lite {d['minimum_runtime'] or 'unknown'} or newer",

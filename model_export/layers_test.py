@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from model_export import Sgd, export, tflite_file
 from model_export.bundle import MODEL, Bundle
-from model_export.conftest import Judge, Play, Values, build_in, keras_steps, weights_by_path
+from model_export.conftest import REPOSITORY, Judge, Play, Values, build_in, keras_steps, weights_by_path
 from model_export.layers import RULES
 
 L = keras.layers
@@ -130,6 +131,54 @@ def smooth_activations() -> Any:
     return keras.Model(inputs, L.Dense(4)(x))
 
 
+def more_activations() -> Any:
+    inputs = x = keras.Input((12,))
+    for activation in ("gelu", "softplus", "mish", "selu", "softsign"):
+        x = L.Dense(16, activation=activation)(x)
+    return keras.Model(inputs, L.Dense(4)(L.Dense(8, activation="exponential")(x)))
+
+
+def separable_and_group_norms() -> Any:
+    inputs = x = keras.Input(INPUT)
+    x = L.SeparableConv2D(8, 3, strides=2, padding="same", activation="tanh")(x)
+    x = L.GroupNormalization(groups=2)(x)
+    x = L.PReLU(shared_axes=[1, 2])(L.SeparableConv2D(6, (2, 3), use_bias=False)(x))
+    x = L.GroupNormalization(groups=-1, scale=False, epsilon=1e-2)(x)
+    x = L.PReLU()(L.Dense(6)(L.Flatten()(x)))
+    return keras.Model(inputs, L.Dense(4)(x))
+
+
+def more_merges() -> Any:
+    inputs = x = keras.Input((12,))
+    a, b, c = (L.Dense(6, activation="tanh")(x) for _ in range(3))
+    x = L.Concatenate()([L.Average()([a, b, c]), L.Subtract()([a, c]), L.Maximum()([a, b, c]), L.Minimum()([b, c])])
+    return keras.Model(inputs, L.Dense(4)(x))
+
+
+def recurrences() -> Any:
+    inputs = keras.Input((5, 3))
+    x = L.LSTM(6, return_sequences=True)(inputs)
+    x = L.GRU(5, return_sequences=True, go_backwards=True)(x)
+    x = L.GRU(4, return_sequences=True, reset_after=False)(x)
+    y = L.SimpleRNN(4, return_sequences=True)(x)
+    ends = [L.LSTM(3, go_backwards=True)(y), L.GRU(3, use_bias=False)(y), L.SimpleRNN(3)(y)]
+    return keras.Model(inputs, L.Dense(4)(L.Concatenate()(ends)))
+
+
+def embeddings() -> Any:
+    inputs = keras.Input((7,), dtype="int32")
+    x = L.GRU(6, recurrent_activation="hard_sigmoid")(L.Embedding(10, 5)(inputs))
+    return keras.Model(inputs, L.Dense(4)(x))
+
+
+def shared_layers() -> Any:
+    inputs = keras.Input((12,))
+    twice = L.Dense(6, activation="tanh", name="twice")
+    x = twice(inputs)
+    x = L.Add()([x, L.Activation("sigmoid")(twice(L.Concatenate()([x, x])))])
+    return keras.Model(inputs, L.Dense(4)(x))
+
+
 def ends_in_softmax_layer() -> Any:
     return keras.Sequential([keras.Input((12,)), L.Dropout(0.0), L.Dense(4), L.Softmax()])
 
@@ -145,6 +194,12 @@ MODELS = [
     merges,
     activations,
     smooth_activations,
+    more_activations,
+    more_merges,
+    separable_and_group_norms,
+    recurrences,
+    embeddings,
+    shared_layers,
     ends_in_softmax_layer,
 ]
 
@@ -182,6 +237,8 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     x = np.random.default_rng(1).normal(size=(BATCH, *model.input_shape[1:])).astype(np.float32)
     if request.param is poolings:
         x = np.round(x)
+    if request.param is embeddings:
+        x = np.floor(np.abs(x) * 5).clip(0, 9)
     return Case(request.param, bundle, x, (np.arange(BATCH) % 4).astype(np.int32))
 
 
@@ -234,3 +291,12 @@ def test_ops_are_all_builtin(case: Case) -> None:
 def test_every_supported_layer_is_tried() -> None:
     tried = {type(layer) for build in MODELS for layer in build_in("float32", build).layers}
     assert set(RULES) <= tried
+
+
+def test_documentation_lists_what_is_supported() -> None:
+    layers, functions = (REPOSITORY / "docs/layers.md").read_text().split("\n## ")[1:3]
+    assert re.findall(r"^\| `(\w+)` \|", layers, re.MULTILINE) == sorted(kind.__name__ for kind in RULES)
+    refusal = RULES[L.Activation].refusal(L.Activation("celu"))
+    named = functions.partition("\n\n")[2].partition("\n\n")[0]
+    assert refusal is not None
+    assert re.findall(r"`(\w+)`", named) == refusal.partition("only ")[2].split(", ")

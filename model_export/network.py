@@ -16,6 +16,7 @@ import numpy as np
 from model_export.errors import ExportError, UnsupportedLayerError
 from model_export.layers import RULES
 from model_export.layers.base import Layer, LayerRule, Shape
+from model_export.network_checks import check_ends, check_gradients, check_input_dtype, check_model, is_graph
 
 __all__ = ["INPUT", "Network", "Node", "read_network"]
 
@@ -39,6 +40,8 @@ class Node:
         Without the batch axis.
     nested_in
         The nested models that the layer sits in, outermost first.
+    repeats
+        Whether the layer was used before, by another node: a shared layer, whose variables that node lists.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Node:
     input_shapes: tuple[Shape, ...]
     output_shape: Shape
     nested_in: tuple[str, ...]
+    repeats: bool = False
 
     @property
     def rule(self) -> LayerRule:
@@ -56,11 +60,13 @@ class Node:
     @property
     def variables(self) -> dict[str, Any]:
         """Keras variables by path ``<layer>/<variable>``; trainable ones first."""
-        return {f"{self.name}/{variable.name}": variable for variable in self.layer.weights}
+        return {f"{self.layer.name}/{variable.name}": variable for variable in self.layer.weights}
 
     @property
     def parameters(self) -> int:
-        """Number of elements of all variables."""
+        """Number of elements of all variables; none for those that another node lists."""
+        if self.repeats:
+            return 0
         return sum(math.prod(variable.shape) for variable in self.layer.weights)
 
     @property
@@ -114,6 +120,11 @@ class Network:
         taken = [name for node in self.nodes[position:] for name in node.inputs if name in before]
         return list(dict.fromkeys(taken))
 
+    def divided(self, position: int) -> list[str]:
+        """Names of the layers with variables that are used both before ``position`` and from there on."""
+        before = {id(node.layer) for node in self.nodes[:position] if node.layer.weights}
+        return [node.layer.name for node in self.nodes[position:] if id(node.layer) in before]
+
     def shape_of(self, name: str) -> Shape:
         """Shape of a node's output, or of the input, without the batch axis."""
         return self.input_shape if name == INPUT else self.nodes[self.index(name)].output_shape
@@ -135,7 +146,7 @@ def read_network(model: Any) -> Network:
     ExportError
         Anything else about the model that cannot be exported.
     """
-    _check_model(model)
+    check_model(model)
     input_shape = tuple(model.inputs[0].shape[1:])
     reader = _Reader()
     output = reader.read(model, [(INPUT, input_shape)], nested_in=())
@@ -154,39 +165,11 @@ def read_network(model: Any) -> Network:
         raise ExportError(f"layer {last.name!r} ends the model in {activation}; end it in logits or softmax")
     if any(last.name in node.inputs for node in nodes):
         raise ExportError(f"layer {last.name!r} is the output and also an input of another layer")
+    if last.repeats:
+        raise ExportError(f"layer {last.layer.name!r} ends the model and is used before; end it in a layer of its own")
+    check_input_dtype(model, nodes, INPUT)
+    check_gradients(nodes)
     return Network(model.name, input_shape, nodes, last.name, last.output_shape[0])
-
-
-def _check_model(model: Any) -> None:
-    if not isinstance(model, (keras.Sequential, keras.Model)):
-        raise ExportError(f"expected a Keras model, got {type(model).__name__}")
-    if isinstance(model, keras.Sequential) and not model.built:
-        raise ExportError(f"model {model.name!r} has no input shape yet; start it with keras.Input(shape)")
-    if not _is_graph(model):
-        raise ExportError(
-            f"model {model.name!r} is a {type(model).__name__} with its own call(); "
-            "only functional and Sequential models can be exported"
-        )
-    _check_ends(model)
-    shape = model.inputs[0].shape[1:]
-    if None in shape or not shape:
-        raise ExportError(
-            f"model {model.name!r} takes input of shape {list(shape)}; every size but the batch has to be known"
-        )
-    if model.inputs[0].dtype != "float32":
-        raise ExportError(f"model {model.name!r} takes {model.inputs[0].dtype} input; only float32 is supported")
-
-
-def _check_ends(model: Any) -> None:
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ExportError(
-            f"model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
-            "one of each is needed"
-        )
-
-
-def _is_graph(model: Any) -> bool:
-    return isinstance(model, keras.Sequential) or (isinstance(model, keras.Model) and hasattr(model, "_nodes_by_depth"))
 
 
 Value = tuple[str, Shape]
@@ -206,9 +189,12 @@ class _Reader:
         for operation, call in _calls(model):
             given = [values[id(x)] for x in call.input_tensors]
             if any(mask is not None for mask in keras.tree.flatten(call.arguments.kwargs.get("mask"))):
-                raise UnsupportedLayerError(f"layer {operation.name!r} is called with a mask, which is not supported")
-            if _is_graph(operation):
-                _check_ends(operation)
+                raise UnsupportedLayerError(
+                    f"layer {operation.name!r} is called with a mask, which is not supported; "
+                    "set mask_zero=False and take Masking layers out"
+                )
+            if is_graph(operation):
+                check_ends(operation)
                 result = self.read(operation, given, (*nested_in, operation.name))
             else:
                 result = self._append(operation, given, nested_in)
@@ -224,32 +210,39 @@ class _Reader:
             raise UnsupportedLayerError(f"{shown}{more}. Supported layers: {supported}")
 
     def _append(self, layer: Layer, given: Sequence[Value], nested_in: tuple[str, ...]) -> Value:
-        problem = self._problem(layer)
         name = layer.name
         shapes = tuple(shape for _, shape in given)
+        # After the first problem, shapes are unknown: the rest is only looked through for other unsupported layers.
+        problem = self._problem(layer, None if self._problems else shapes)
         if problem is not None:
             self._problems.append(f"layer {name!r} ({type(layer).__name__}): {problem}")
             return name, ()
         if self._problems:
             return name, ()
         uses = sum(1 for node in self.nodes if node.layer is layer)
-        name = f"{name}_use{uses + 1}" if uses else name
+        name = self._unused(f"{name}_use{uses + 1}") if uses else name
         batched = [(1, *shape) for shape in shapes]
         output_shape = tuple(layer.compute_output_shape(batched if len(batched) > 1 else batched[0]))[1:]
         names = tuple(name for name, _ in given)
-        node = Node(name, layer, names, shapes, output_shape, nested_in)
+        node = Node(name, layer, names, shapes, output_shape, nested_in, bool(uses))
         self.nodes.append(node)
         return name, output_shape
 
-    def _problem(self, layer: Layer) -> Optional[str]:
+    def _unused(self, name: str) -> str:
+        while name in self._seen:
+            name += "_"
+        self._seen[name] = 0  # no layer's: one of that name would be refused
+        return name
+
+    def _problem(self, layer: Layer, shapes: Optional[tuple[Shape, ...]]) -> Optional[str]:
         rule = RULES.get(type(layer))
         if rule is None:
             return "this type is not supported"
         other = self._seen.setdefault(layer.name, id(layer))
         if other != id(layer) or layer.name == INPUT:
             return "the name is taken; give each layer a name of its own"
-        if layer.weights and any(node.layer is layer for node in self.nodes):
-            return "it is used more than once; shared weights are not supported"
+        if layer.non_trainable_variables and layer.trainable and any(node.layer is layer for node in self.nodes):
+            return "it is used more than once, and each use would move its statistics; use a layer for each"
         wrong = next((v for v in layer.weights if v.dtype != "float32"), None)
         if wrong is not None or layer.compute_dtype != "float32":
             return f"dtype {wrong.dtype if wrong is not None else layer.compute_dtype} is not supported, only float32"
@@ -260,7 +253,13 @@ class _Reader:
             for which in ("kernel", "bias", "activity", "depthwise", "beta", "gamma"):
                 if getattr(layer, f"{which}_{kind}", None) is not None:
                     return f"{which}_{kind} is not supported" + ("; use weight_decay" if kind == "regularizer" else "")
-        return rule.refusal(layer)
+        return rule.refusal(layer) or (None if shapes is None else _unfit_inputs(rule, shapes))
+
+
+def _unfit_inputs(rule: LayerRule, shapes: tuple[Shape, ...]) -> Optional[str]:
+    if len(shapes) > 1 and not rule.joins:
+        return f"it is called with {len(shapes)} tensors, such as an initial state; only one is supported"
+    return rule.refusal_of_shape(shapes)
 
 
 def _calls(model: Any) -> Iterator[tuple[Any, Any]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Union
 
 from model_export.errors import ExportError
 
-__all__ = ["CONVOLUTIONS", "Sgd"]
+__all__ = ["CONVOLUTIONS", "Adam", "Optimizer", "Sgd", "describe_optimizer"]
 
 CONVOLUTIONS = ("auto", "pairs", "shifts", "taps")
 """Ways to compute a trained convolution; `model_export.ops.convolution` says what they are."""
@@ -42,9 +43,58 @@ class Sgd:
     def __post_init__(self) -> None:
         if not 0.0 <= self.momentum < 1.0:
             raise ExportError(f"momentum is {self.momentum}; it has to be at least 0 and less than 1")
-        if not 0.0 <= self.weight_decay < 1.0:
-            raise ExportError(f"weight_decay is {self.weight_decay}; it has to be at least 0 and less than 1")
-        if not 0.0 <= self.clip_norm < float("inf"):
-            raise ExportError(f"clip_norm is {self.clip_norm}; it has to be a positive number, or 0 for none")
+        _check_shared(self)
         if self.nesterov and self.momentum == 0.0:
             raise ExportError("nesterov needs a momentum greater than 0")
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam with the semantics of ``keras.optimizers.Adam`` (Kingma & Ba 2015, the form before its section 2.1).
+
+    Clipping, proximal term and decoupled weight decay are those of `Sgd`, steps 0 to 2. Then, with ``g`` the gradient,
+    ``η`` the learning rate of the call and ``t`` the number of steps since the values were ``set``, this one included:
+
+    * ``m ← β₁·m + (1 - β₁)·g`` and ``s ← β₂·s + (1 - β₂)·g²``
+    * ``v ← v - η · √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√s + ε)``
+
+    ``t`` counts the steps of all training signatures together, as ``iterations`` of Keras does.
+
+    Raises
+    ------
+    ExportError
+        A value is out of its range.
+    """
+
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    weight_decay: float = 0.0
+    proximal: bool = False
+    clip_norm: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("beta_1", "beta_2"):
+            value = getattr(self, name)
+            if not 0.0 <= value < 1.0:
+                raise ExportError(f"{name} is {value}; it has to be at least 0 and less than 1")
+        # Below the smallest normal float32 a runtime may take it for zero, and divide zero by zero.
+        if not 1e-30 <= self.epsilon < float("inf"):
+            raise ExportError(f"epsilon is {self.epsilon}; it has to be at least 1e-30")
+        _check_shared(self)
+
+
+Optimizer = Union[Sgd, Adam]
+"""What `export` takes as its optimizer."""
+
+
+def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:
+    """Return the manifest's entry: the name, and all options by name."""
+    return {"name": "adam" if isinstance(optimizer, Adam) else "sgd", **asdict(optimizer)}
+
+
+def _check_shared(optimizer: Optimizer) -> None:
+    if not 0.0 <= optimizer.weight_decay < 1.0:
+        raise ExportError(f"weight_decay is {optimizer.weight_decay}; it has to be at least 0 and less than 1")
+    if not 0.0 <= optimizer.clip_norm < float("inf"):
+        raise ExportError(f"clip_norm is {optimizer.clip_norm}; it has to be a positive number, or 0 for none")

@@ -27,7 +27,7 @@ CLASSES = 4
 RATE = 0.1
 TRIED = int(os.environ.get("POCKETFLEET_RANDOM_NETWORKS", "40"))
 CONVERTED = max(4, TRIED // 20)
-SMOOTH = ("tanh", "sigmoid", "silu", "linear", "elu")
+SMOOTH = ("tanh", "sigmoid", "silu", "linear", "elu", "gelu", "softplus", "softsign", "mish")
 """Where an activation has a kink, float32 and float64 may fall on different sides of it; the rule tests cover those."""
 
 
@@ -48,12 +48,22 @@ class Draw:
         if self.random.random() < 0.2:
             inputs = keras.Input((int(self.random.integers(9, 24)), int(self.random.integers(1, 5))))
             pieces: tuple[Callable[[Any], Any], ...] = (self.conv1d, self.pool1d, self.norm, self.activation, self.join)
+            pieces = (*pieces, self.recur, self.twice)
             pool = self.among(L.GlobalAveragePooling1D, L.GlobalMaxPooling1D, L.Flatten)
         else:
             height, width, channels = (int(self.random.integers(*limits)) for limits in ((6, 15), (6, 15), (1, 5)))
             inputs = keras.Input((height, width, channels))
-            pieces = (self.conv, self.conv, self.depthwise, self.pool, self.norm, self.activation, self.join)
-            pieces = (*pieces, self.excite, self.shuffle, self.edge)
+            pieces = (
+                self.conv,
+                self.conv,
+                self.depthwise,
+                self.separable,
+                self.pool,
+                self.norm,
+                self.activation,
+                self.join,
+            )
+            pieces = (*pieces, self.excite, self.shuffle, self.edge, self.twice)
             pool = self.among(L.GlobalAveragePooling2D, L.GlobalMaxPooling2D, L.Flatten)
         x = self.scaled(inputs)
         for _ in range(self.random.integers(2, 7)):
@@ -96,6 +106,17 @@ class Draw:
             activation=self.among(*SMOOTH),
         )(x)
 
+    def separable(self, x: Any) -> Any:
+        """Any separable convolution."""
+        return L.SeparableConv2D(
+            int(self.random.integers(1, 6)),
+            self._size(x, 1),
+            strides=self.among(1, 2),
+            padding=self.among("same", "valid"),
+            use_bias=self.among(True, False),
+            activation=self.among(*SMOOTH),
+        )(x)
+
     def pool(self, x: Any) -> Any:
         """Pooling; its windows may overlap."""
         kind = self.among(L.MaxPooling2D, L.AveragePooling2D)
@@ -125,6 +146,7 @@ class Draw:
             lambda: L.BatchNormalization(momentum=0.8, epsilon=0.01),
             lambda: L.BatchNormalization(scale=False, epsilon=0.01),
             lambda: L.LayerNormalization(epsilon=0.01),
+            lambda: L.GroupNormalization(self.among(1, -1), epsilon=0.01),
         )()
         y = layer(x)
         layer.trainable = self.random.random() < 0.8
@@ -139,7 +161,20 @@ class Draw:
         filters = x.shape[-1]
         one = L.Conv2D if len(x.shape) == 4 else L.Conv1D
         branch = one(filters, self.among(1, 3), padding="same", activation=self.among(*SMOOTH))(x)
-        return self.among(L.Add(), L.Multiply(), L.Concatenate())([x, branch])
+        return self.among(L.Add(), L.Multiply(), L.Concatenate(), L.Average(), L.Subtract())([x, branch])
+
+    def twice(self, x: Any) -> Any:
+        """A layer used twice, once on what it made itself."""
+        shared = L.Dense(x.shape[-1], activation=self.among(*SMOOTH))
+        return L.Add()([x, shared(shared(x))])
+
+    def recur(self, x: Any) -> Any:
+        """Any recurrence that leaves a sequence."""
+        options = {"return_sequences": True, "go_backwards": self.among(True, False)}
+        kind = self.among(L.LSTM, L.GRU, L.SimpleRNN)
+        if kind is L.GRU:
+            options["reset_after"] = self.among(True, False)
+        return kind(int(self.random.integers(2, 6)), use_bias=self.among(True, False), **options)(x)
 
     def excite(self, x: Any) -> Any:
         """Squeeze and excite."""
@@ -204,5 +239,5 @@ def test_it_converts(seed: int, tmp_path: Path) -> None:
 
 def test_the_draw_knows_the_layers() -> None:
     drawn = {type(layer) for seed in range(200) for layer in Draw(seed).network().layers}
-    kinked = {L.ReLU, L.LeakyReLU, L.Softmax}
-    assert set(RULES) - drawn - kinked <= {L.ZeroPadding1D}
+    kinked = {L.ReLU, L.LeakyReLU, L.Softmax, L.PReLU, L.Maximum, L.Minimum}
+    assert set(RULES) - drawn - kinked <= {L.ZeroPadding1D, L.Embedding}

@@ -16,9 +16,9 @@ import tensorflow as tf
 from model_export.layers.activation import ends_in_softmax
 from model_export.network import INPUT, Network, Node
 from model_export.ops.dropout import dropout_mask
-from model_export.options import Sgd
+from model_export.options import Adam, Optimizer
 
-__all__ = ["Reference"]
+__all__ = ["Reference", "keras_optimizer"]
 
 
 class Reference:
@@ -35,7 +35,11 @@ class Reference:
     def __init__(self, network: Network, dtype: str) -> None:
         self._network = network
         self._dtype = dtype
-        self._layers = {node.name: _twin(node, dtype, logits=node.name == network.logits) for node in network.nodes}
+        twins: dict[int, Any] = {}
+        for node in network.nodes:
+            if id(node.layer) not in twins:
+                twins[id(node.layer)] = _twin(node, dtype, logits=node.name == network.logits)
+        self._layers = {node.name: twins[id(node.layer)] for node in network.nodes}
 
     @property
     def values(self) -> dict[str, np.ndarray]:
@@ -56,23 +60,18 @@ class Reference:
         return values[self._network.logits]
 
     def step(
-        self, x: np.ndarray, y: np.ndarray, learning_rate: float, optimizer: Sgd, *, first: int, seed: int = 0
+        self, x: np.ndarray, y: np.ndarray, learning_rate: float, optimizer: Optimizer, *, first: int, seed: int = 0
     ) -> float:
         """Train once from position ``first`` on; return the mean loss."""
         variables = self._variables()
-        trained = [variables[path] for node in self._network.nodes[first:] for path in node.trainable_paths]
+        paths = dict.fromkeys(path for node in self._network.nodes[first:] for path in node.trainable_paths)
+        trained = [variables[path] for path in paths]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in trained])
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, self.logits(x, first, seed))
             loss = tf.reduce_mean(losses)
         gradients = tape.gradient(loss, [variable.value for variable in trained])
-        keras.optimizers.SGD(
-            learning_rate,
-            momentum=optimizer.momentum,
-            nesterov=optimizer.nesterov,
-            weight_decay=optimizer.weight_decay or None,
-            global_clipnorm=optimizer.clip_norm or None,
-        ).apply(gradients, trained)
+        keras_optimizer(optimizer, learning_rate).apply(gradients, trained)
         return float(loss)
 
     def _variables(self) -> Mapping[str, Any]:
@@ -81,6 +80,20 @@ class Reference:
             for node in self._network.nodes
             for path, twin in zip(node.variables, self._layers[node.name].weights)
         }
+
+
+def keras_optimizer(optimizer: Optimizer, learning_rate: float) -> Any:
+    """Return Keras's own optimizer with the same options; it knows no proximal term."""
+    shared = {
+        "learning_rate": learning_rate,
+        "weight_decay": optimizer.weight_decay or None,
+        "global_clipnorm": optimizer.clip_norm or None,
+    }
+    if isinstance(optimizer, Adam):
+        return keras.optimizers.Adam(
+            beta_1=optimizer.beta_1, beta_2=optimizer.beta_2, epsilon=optimizer.epsilon, **shared
+        )
+    return keras.optimizers.SGD(momentum=optimizer.momentum, nesterov=optimizer.nesterov, **shared)
 
 
 def _twin(node: Node, dtype: str, *, logits: bool) -> Any:

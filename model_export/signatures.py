@@ -17,7 +17,8 @@ from model_export.manifest import Signature, TensorSpec
 from model_export.network import INPUT, Network, Node
 from model_export.ops.loss import cross_entropy
 from model_export.ops.tensor import Tensor
-from model_export.options import Sgd
+from model_export.optimizers import update_rule
+from model_export.options import Optimizer
 from model_export.training import Batch, forward, gradient_step
 
 __all__ = ["TrainableModel", "signature_of_cut"]
@@ -68,7 +69,7 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         start: int,
         head_only: bool,
         cuts: Mapping[str, int],
-        optimizer: Sgd,
+        optimizer: Optimizer,
         compression: Compression = NO_COMPRESSION,
         convolution: str = "auto",
     ) -> None:
@@ -85,7 +86,7 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         initial = {path: variable.numpy() for node in carried for path, variable in node.variables.items()}
         self._shapes = {path: value.shape for path, value in initial.items()}
         self._keys = {path: f"v{i:04d}" for i, path in enumerate(initial)}
-        trained = [path for node in carried for path in node.trainable_paths]
+        trained = dict.fromkeys(path for node in carried for path in node.trainable_paths)
         self.scheme = Scheme(initial, frozenset(trained), compression)
         # A compressed model begins with zeros, which a zip shrinks to nothing: its initial values are stored narrow.
         self._state = {
@@ -94,11 +95,12 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         }
         self._tables = {path: tf.Variable(table) for path, table in self.scheme.tables.items()}
         self.scheme.read_tables_from(self._tables)
-        self._velocities = {
-            path: tf.Variable(tf.zeros_like(self._state[path]), name=f"m{i:04d}")
+        rule = update_rule(optimizer)
+        self._slots = {
+            path: {slot: tf.Variable(tf.zeros_like(self._state[path]), name=f"{slot}{i:04d}") for slot in rule.slots}
             for i, path in enumerate(trained)
-            if optimizer.momentum
         }
+        self._steps = tf.Variable(0.0, name="steps") if rule.counts else None
         self._anchors = {
             path: tf.Variable(self._state[path], name=f"a{i:04d}")
             for i, path in enumerate(trained)
@@ -199,12 +201,13 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
 
         def step(**fed: Tensor) -> dict[str, Tensor]:
             features = fed["features"] if from_features else self._base(fed["x"])
-            batch = Batch(fed["y"], fed["w"], fed["learning_rate"], fed.get("mu"), fed.get("seed"))
+            number = None if self._steps is None else self._steps.read_value() + 1.0
+            batch = Batch(fed["y"], fed["w"], fed["learning_rate"], fed.get("mu"), fed.get("seed"), number)
             result = gradient_step(
                 self._network,
                 {self._entry: features},
                 {path: variable.read_value() for path, variable in self._state.items()},
-                {path: variable.read_value() for path, variable in self._velocities.items()},
+                {path: _read(slots) for path, slots in self._slots.items()},
                 {path: variable.read_value() for path, variable in self._anchors.items()},
                 batch,
                 self._optimizer,
@@ -215,8 +218,11 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
             )
             for path, value in result.variables.items():
                 self._state[path].assign(value)
-            for path, value in result.velocities.items():
-                self._velocities[path].assign(value)
+            for path, slots in result.slots.items():
+                for slot, value in slots.items():
+                    self._slots[path][slot].assign(value)
+            if self._steps is not None:
+                self._steps.assign(number)
             return {"loss": result.loss, "correct": result.correct}
 
         return _Function(inputs, step, self._updates(trained))
@@ -238,8 +244,10 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
             variable.assign(value)
             if path in self._anchors:
                 self._anchors[path].assign(value)
-            if path in self._velocities:
-                self._velocities[path].assign(tf.zeros(variable.shape))
+            for slot in self._slots.get(path, {}).values():
+                slot.assign(tf.zeros(slot.shape))
+        if self._steps is not None:
+            self._steps.assign(0.0)
         return {"ok": tf.constant(1, tf.int32)}
 
 
@@ -248,6 +256,10 @@ def _statistics(node: Node) -> tuple[str, ...]:
     if not node.layer.trainable:
         return ()
     return tuple(path for path in node.variables if path.rpartition("/")[2].startswith("moving_"))
+
+
+def _read(variables: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: variable.read_value() for name, variable in variables.items()}
 
 
 def _spec(value: Any) -> TensorSpec:

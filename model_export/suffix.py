@@ -15,9 +15,13 @@ _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 _BASE = (
     *_CONVOLUTIONS,
     keras.layers.AveragePooling2D,
+    keras.layers.Embedding,
+    keras.layers.GRU,
     keras.layers.GlobalAveragePooling2D,
     keras.layers.GlobalMaxPooling2D,
+    keras.layers.LSTM,
     keras.layers.MaxPooling2D,
+    keras.layers.SimpleRNN,
 )
 
 
@@ -49,6 +53,7 @@ def first_trained(network: Network, trainable: str) -> int:
         )
     if position == 0 and trainable != "all":
         raise ExportError(f"trainable={trainable!r} is the whole network; use trainable='all'")
+    _refuse_divided(network, position, f"trainable={trainable!r}")
     if position and len(network.crossing(position)) > 1:
         possible = [
             node.name
@@ -82,8 +87,15 @@ def positions_of_cuts(network: Network, cuts: Sequence[str], first: int) -> dict
             raise ExportError(
                 f"cut {cut!r} leaves nothing to train: every layer from there on is frozen or has no weights"
             )
+        _refuse_divided(network, position, f"cut {cut!r}")
         positions[cut] = position
     return positions
+
+
+def _refuse_divided(network: Network, position: int, what: str) -> None:
+    divided = network.divided(position)
+    if divided:
+        raise ExportError(f"{what} would train layer {divided[0]!r} in one place and not in another; it is shared")
 
 
 def _head(network: Network) -> int:
@@ -91,8 +103,8 @@ def _head(network: Network) -> int:
 
     The base is the last nested model that holds convolutions, for a model that was built from a base and a head; the
     head begins after it, at the first layer that has weights or drops out. In a model without one, the head begins at
-    the first dense layer after the last convolution or pooling, or at the dropout right before that. Without a dense
-    layer there, the head is the last layer with weights.
+    the first dense layer after the last convolution, pooling or recurrence, or at the dropout right before that.
+    Without a dense layer there, the head is the last layer with weights.
     """
     nodes = network.nodes
     nested = {name for node in nodes if isinstance(node.layer, _CONVOLUTIONS) for name in node.nested_in[:1]}

@@ -19,9 +19,10 @@ from model_export.network import Network, Node
 from model_export.ops.loss import cross_entropy
 from model_export.ops.sums import sum_to_channels
 from model_export.ops.tensor import Tensor
-from model_export.options import Sgd
+from model_export.optimizers import update_rule
+from model_export.options import Optimizer
 
-__all__ = ["Batch", "Pass", "StepResult", "forward", "gradient_step", "sgd"]
+__all__ = ["Batch", "Pass", "StepResult", "forward", "gradient_step"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Batch:
         Weight of the proximal term, scalar; None without one.
     seed
         int32 scalar; None without dropout.
+    step
+        Number of this step since ``set``, float32 scalar; None if the optimizer does not count.
     """
 
     labels: Tensor
@@ -47,6 +50,7 @@ class Batch:
     learning_rate: Tensor
     mu: Optional[Tensor] = None
     seed: Optional[Tensor] = None
+    step: Optional[Tensor] = None
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,12 @@ class Pass:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Outcome of a step: mean loss, hits times their weights, new values of variables and new momentum by path."""
+    """Outcome of a step: mean loss, hits times their weights, new values of variables and their new slots by path."""
 
     loss: Tensor
     correct: Tensor
     variables: Mapping[str, Tensor]
-    velocities: Mapping[str, Tensor]
+    slots: Mapping[str, Mapping[str, Tensor]]
 
 
 def forward(
@@ -140,21 +144,22 @@ def backward(
             continue
         gradients = passed.applied[node.name].backward(scheme.flow(flowing.pop(node.name)))
         for path in node.trainable_paths:
-            found[path] = scheme.gradient(path, gradients.variables[path.rpartition("/")[2]])
+            part = gradients.variables[path.rpartition("/")[2]]
+            found[path] = found[path] + part if path in found else part  # a shared layer has several uses
         for name, part in zip(node.inputs, gradients.inputs):
             if name in needed:
                 flowing[name] = flowing[name] + part if name in flowing else part
-    return found
+    return {path: scheme.gradient(path, gradient) for path, gradient in found.items()}
 
 
 def gradient_step(
     network: Network,
     given: Mapping[str, Tensor],
     variables: Mapping[str, Tensor],
-    velocities: Mapping[str, Tensor],
+    slots: Mapping[str, Mapping[str, Tensor]],
     anchors: Mapping[str, Tensor],
     batch: Batch,
-    optimizer: Sgd,
+    optimizer: Optimizer,
     *,
     start: int,
     first: int,
@@ -171,8 +176,9 @@ def gradient_step(
         Value that enters the layers from ``start`` on, by name.
     variables
         Values of all variables from ``start`` on, by path, in the form in which ``scheme`` stores them.
-    velocities, anchors
-        Momentum, and the values that the proximal term pulls to, of trained variables by path; empty if not used.
+    slots, anchors
+        What the optimizer remembers, and the values that the proximal term pulls to, of trained variables by path;
+        empty if not used.
     batch
         Labels, weights and so on.
     optimizer
@@ -194,18 +200,22 @@ def gradient_step(
     gradients = backward(nodes, passed, network.logits, scores.gradient(), first - start, scheme)
     if optimizer.clip_norm:
         gradients = _clipped(gradients, optimizer.clip_norm)
+    rule = update_rule(optimizer)
     changed: dict[str, Tensor] = {}
-    moved: dict[str, Tensor] = {}
+    remembered: dict[str, Mapping[str, Tensor]] = {}
     for path, gradient in gradients.items():
-        anchor = scheme.anchor(path, variables[path], anchors.get(path))
-        value, velocity = sgd(optimizer, variables[path], gradient, batch, velocity=velocities.get(path), anchor=anchor)
-        changed[path] = value
-        if velocity is not None:
-            moved[path] = scheme.velocity(velocity)
+        value = variables[path]
+        anchor = scheme.anchor(path, value, anchors.get(path))
+        if anchor is not None:
+            gradient = gradient + batch.mu * (value - anchor)
+        changed[path], moved = rule.update(value, gradient, batch.learning_rate, slots.get(path, {}), batch.step)
+        remembered[path] = {name: scheme.velocity(slot) for name, slot in moved.items()}
     for node in nodes:
-        changed.update({f"{node.name}/{name}": value for name, value in passed.applied[node.name].updates.items()})
+        changed.update(
+            {f"{node.layer.name}/{name}": value for name, value in passed.applied[node.name].updates.items()}
+        )
     changed = {path: scheme.updated(path, value, batch.seed) for path, value in changed.items()}
-    return StepResult(scores.loss / scores.weight, scores.correct, changed, moved)
+    return StepResult(scores.loss / scores.weight, scores.correct, changed, remembered)
 
 
 def _clipped(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Tensor]:
@@ -215,26 +225,3 @@ def _clipped(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Tensor]
     inverse = tf.math.rsqrt(tf.maximum(tf.reduce_sum(squares), 1e-30))
     factor = tf.minimum(inverse * limit, 1.0)
     return {path: gradient * factor for path, gradient in gradients.items()}
-
-
-def sgd(
-    optimizer: Sgd,
-    value: Tensor,
-    gradient: Tensor,
-    batch: Batch,
-    *,
-    velocity: Optional[Tensor] = None,
-    anchor: Optional[Tensor] = None,
-) -> tuple[Tensor, Optional[Tensor]]:
-    """Return the new value and the new velocity of one variable; `model_export.options.Sgd` says how."""
-    rate = batch.learning_rate
-    if anchor is not None:
-        gradient = gradient + batch.mu * (value - anchor)
-    if optimizer.weight_decay:
-        value = value - value * (optimizer.weight_decay * rate)
-    if velocity is None:
-        return value - gradient * rate, None
-    velocity = velocity * optimizer.momentum - gradient * rate
-    if optimizer.nesterov:
-        return value + (velocity * optimizer.momentum - gradient * rate), velocity
-    return value + velocity, velocity

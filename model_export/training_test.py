@@ -8,11 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from model_export import Sgd, export
+from model_export import Adam, Sgd, export
 from model_export.bundle import MODEL, Bundle
 from model_export.conftest import Judge, Play, Values, build_in, keras_steps, weights_by_path
 from model_export.network import read_network
-from model_export.reference import Reference
+from model_export.options import Optimizer
+from model_export.reference import Reference, keras_optimizer
 from model_export.runner import SignatureRunner
 from model_export.signatures import signature_of_cut
 
@@ -55,12 +56,14 @@ def values_of(bundle: Bundle, got: dict[str, Any]) -> dict[str, np.ndarray]:
     return dict(zip(bundle.manifest.state, got.values(), strict=True))
 
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Optimizer] = {
     "momentum": Sgd(momentum=0.9),
     "nesterov": Sgd(momentum=0.8, nesterov=True),
     "weight decay": Sgd(weight_decay=0.02),
     "clipped": Sgd(momentum=0.5, clip_norm=0.05),
     "clipped, but not reached": Sgd(clip_norm=1e6),
+    "adam": Adam(),
+    "adam with all": Adam(beta_1=0.8, beta_2=0.99, epsilon=1e-3, weight_decay=0.02, clip_norm=0.2),
     "all": Sgd(momentum=0.9, nesterov=True, weight_decay=0.01, clip_norm=0.2),
 }
 
@@ -70,13 +73,13 @@ def dense() -> Any:
 
 
 @pytest.fixture(scope="session", params=OPTIMIZERS)
-def optimized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Sgd, Bundle]:
+def optimized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Optimizer, Bundle]:
     optimizer = OPTIMIZERS[request.param]
     path = tmp_path_factory.mktemp("optimizers") / "b"
     return optimizer, export(build_in("float32", dense), path, batch_size=BATCH, optimizer=optimizer, measure=False)
 
 
-def test_optimizer_is_keras_s_over_several_steps(optimized: tuple[Sgd, Bundle], play: Play) -> None:
+def test_optimizer_is_keras_s_over_several_steps(optimized: tuple[Optimizer, Bundle], play: Play) -> None:
     optimizer, bundle = optimized
     random = np.random.default_rng(0)
     data = [(random.normal(size=(BATCH, 6)).astype(np.float32), np.arange(BATCH, dtype=np.int32) % 4) for _ in range(5)]
@@ -88,13 +91,7 @@ def test_optimizer_is_keras_s_over_several_steps(optimized: tuple[Sgd, Bundle], 
             dtype,
             before,
             data,
-            keras.optimizers.SGD(
-                RATE,
-                momentum=optimizer.momentum,
-                nesterov=optimizer.nesterov,
-                weight_decay=optimizer.weight_decay or None,
-                global_clipnorm=optimizer.clip_norm or None,
-            ),
+            keras_optimizer(optimizer, RATE),
         )
         for dtype in ("float64", "float32")
     )

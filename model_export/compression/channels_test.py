@@ -70,7 +70,8 @@ SMALLER: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - {"mobilenet_v3_large"}))  # made of what V3-Small is
+# V3-Large is made of what V3-Small is, and recurrent layers keep their width.
+@pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - {"mobilenet_v3_large", "keyboard_lstm"}))
 def test_the_whole_zoo_can_be_narrowed(name: str) -> None:
     keras.utils.set_random_seed(1)
     shape = {"sensor_cnn": (64, 6), "mlp": (6,)}.get(name, (32, 32, 3))

@@ -7,13 +7,14 @@ by plain indexing. It shares no code with the graph.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Optional
 
 import keras
 import numpy as np
 import pytest
 
-from model_export import Sgd, export
+from model_export import Adam, Sgd, export
 from model_export.bundle import MODEL, Bundle
 from model_export.compression import Cluster, Compression, Prune, Quantize
 from model_export.conftest import Play
@@ -267,3 +268,9 @@ def _kernel_gradient(values: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray
 def test_wrong_options_are_named(make: Any, message: str) -> None:
     with pytest.raises(ExportError, match=message):
         make()
+
+
+def test_adam_is_not_for_narrow_grids(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="trains with Sgd only"):
+        export(None, tmp_path / "b", batch_size=4, optimizer=Adam(), compression=Compression(quantize=Quantize("int8")))
+    assert not (tmp_path / "b").exists()

@@ -7,17 +7,36 @@ from __future__ import annotations
 
 import keras
 
-from model_export.layers.activation import ActivationRule, EluRule, LeakyReluRule, ReluRule, SoftmaxRule
+from model_export.layers.activation import (
+    ActivationRule,
+    EluRule,
+    LeakyReluRule,
+    PReluRule,
+    ReluRule,
+    SoftmaxRule,
+)
 from model_export.layers.base import LayerRule
 from model_export.layers.batch_norm import BatchNormalizationRule
+from model_export.layers.embedding import EmbeddingRule
+from model_export.layers.group_norm import GroupNormalizationRule
 from model_export.layers.layer_norm import LayerNormalizationRule
 from model_export.layers.linear import Conv2DRule, DenseRule, DepthwiseConv2DRule
-from model_export.layers.merging import AddRule, ConcatenateRule, MultiplyRule
+from model_export.layers.merging import (
+    AddRule,
+    AverageRule,
+    ConcatenateRule,
+    MaximumRule,
+    MinimumRule,
+    MultiplyRule,
+    SubtractRule,
+)
 from model_export.layers.pooling import (
     GlobalAveragePooling2DRule,
     GlobalMaxPooling2DRule,
     PoolingRule,
 )
+from model_export.layers.recurrent import GruRule, LstmRule, SimpleRnnRule
+from model_export.layers.separable import SeparableConv2DRule
 from model_export.layers.sequence import Conv1DRule, OverRowRule, Pooling1DRule, ZeroPadding1DRule
 from model_export.layers.shaping import (
     Cropping2DRule,
@@ -34,6 +53,7 @@ __all__ = ["RULES"]
 RULES: dict[type, LayerRule] = {
     keras.layers.Activation: ActivationRule(),
     keras.layers.Add: AddRule(),
+    keras.layers.Average: AverageRule(),
     keras.layers.AveragePooling1D: Pooling1DRule(average_pool),
     keras.layers.AveragePooling2D: PoolingRule(average_pool),
     keras.layers.BatchNormalization: BatchNormalizationRule(),
@@ -45,21 +65,31 @@ RULES: dict[type, LayerRule] = {
     keras.layers.DepthwiseConv2D: DepthwiseConv2DRule(),
     keras.layers.Dropout: DropoutRule(),
     keras.layers.ELU: EluRule(),
+    keras.layers.Embedding: EmbeddingRule(),
     keras.layers.Flatten: ReshapeRule(),
+    keras.layers.GRU: GruRule(),
     keras.layers.GlobalAveragePooling1D: OverRowRule(GlobalAveragePooling2DRule()),
     keras.layers.GlobalAveragePooling2D: GlobalAveragePooling2DRule(),
     keras.layers.GlobalMaxPooling1D: OverRowRule(GlobalMaxPooling2DRule()),
     keras.layers.GlobalMaxPooling2D: GlobalMaxPooling2DRule(),
+    keras.layers.GroupNormalization: GroupNormalizationRule(),
+    keras.layers.LSTM: LstmRule(),
     keras.layers.LayerNormalization: LayerNormalizationRule(),
     keras.layers.LeakyReLU: LeakyReluRule(),
     keras.layers.MaxPooling1D: Pooling1DRule(max_pool),
     keras.layers.MaxPooling2D: PoolingRule(max_pool),
+    keras.layers.Maximum: MaximumRule(),
+    keras.layers.Minimum: MinimumRule(),
     keras.layers.Multiply: MultiplyRule(),
+    keras.layers.PReLU: PReluRule(),
     keras.layers.Permute: PermuteRule(),
     keras.layers.ReLU: ReluRule(),
     keras.layers.Rescaling: RescalingRule(),
     keras.layers.Reshape: ReshapeRule(),
+    keras.layers.SeparableConv2D: SeparableConv2DRule(),
+    keras.layers.SimpleRNN: SimpleRnnRule(),
     keras.layers.Softmax: SoftmaxRule(),
+    keras.layers.Subtract: SubtractRule(),
     keras.layers.ZeroPadding1D: ZeroPadding1DRule(),
     keras.layers.ZeroPadding2D: ZeroPadding2DRule(),
 }

@@ -73,10 +73,25 @@ class Applied:
 
 
 class LayerRule(abc.ABC):
-    """How one kind of Keras layer is computed and differentiated with builtin ops."""
+    """How one kind of Keras layer is computed and differentiated with builtin ops.
+
+    Attributes
+    ----------
+    joins
+        Whether the layer takes several tensors.
+    passes_gradient
+        Whether its output can be differentiated with respect to its input.
+    """
+
+    joins: bool = False
+    passes_gradient: bool = True
 
     def refusal(self, layer: Layer) -> Optional[str]:
         """Say which setting of the layer is not supported, as "setting=value is not supported"; None if all are."""
+        return None
+
+    def refusal_of_shape(self, input_shapes: tuple[Shape, ...]) -> Optional[str]:
+        """Say why the layer cannot take inputs of these shapes, without the batch axis; None if it can."""
         return None
 
     def macs(self, layer: Layer, output_shape: Shape) -> int:

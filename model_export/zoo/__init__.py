@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_export.errors import ExportError
+from model_export.zoo.keyboard_lstm import keyboard_lstm
 from model_export.zoo.mlp import mlp
 from model_export.zoo.mobilenet_v1 import mobilenet_v1
 from model_export.zoo.mobilenet_v2 import mobilenet_v2
@@ -36,6 +37,7 @@ class Architecture:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
+    "keyboard_lstm": Architecture(keyboard_lstm, 1.0, 0.0),
     "mlp": Architecture(mlp, 1.0, 0.0),
     "mobilenet_v1": Architecture(mobilenet_v1, 1 / 127.5, -1.0),
     "mobilenet_v2": Architecture(mobilenet_v2, 1 / 127.5, -1.0),

@@ -18,7 +18,7 @@ from model_export.zoo.pretrained import load_npz
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_architecture_can_be_exported(name: str) -> None:
-    shape = {"sensor_cnn": (128, 6)}.get(name, (32, 32, 3))
+    shape = {"sensor_cnn": (128, 6), "keyboard_lstm": (10,)}.get(name, (32, 32, 3))
     network = read_network(build(name, shape, 7))
     assert network.classes == 7
     assert network.input_shape == shape
@@ -90,11 +90,16 @@ def test_mlp_is_the_iot_papers() -> None:
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (("resnet", (32, 32, 3), 5), {}, "no architecture is called 'resnet'; there are mlp, mobilenet_v1, "),
+        (
+            ("resnet", (32, 32, 3), 5),
+            {},
+            "no architecture is called 'resnet'; there are keyboard_lstm, mlp, mobilenet_v1, ",
+        ),
         (("small_cnn", (32, 32, 3), 5), {"width": 2}, "small_cnn has no option 'width'; it has filters, dropout"),
         (("resnet20", (32, 32, 3), 5), {"width": 0}, r"resnet20 cannot be built for input .*: width is 0"),
         (("shufflenet_v2", (32, 32, 3), 5), {"width": 0.7}, r"width is 0.7; the paper has 0.5, 1.0, 1.5, 2.0"),
         (("sensor_cnn", (32, 32, 3), 5), {}, r"sensor_cnn cannot be built .* readings by channels"),
+        (("keyboard_lstm", (32, 32, 3), 5), {}, r"keyboard_lstm cannot be built .* a row of words"),
         (("mobilenet_v2", (8, 8, 3), 5), {}, r"mobilenet_v2 cannot be built for input \[8, 8, 3\]"),
         (("mobilenet_v2", (32, 32, 3), 5), {"weights": "/none.npz"}, "/none.npz: no such weight file"),
     ],

@@ -8,7 +8,10 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from model_export.options import Optimizer
 
 __all__ = ["Export"]
 
@@ -40,9 +43,13 @@ examples:
         parser.add_argument("--train", default="all", metavar="all|head|LAYER", help="what trains (default: all)")
         parser.add_argument("--cuts", default="", metavar="LAYER,...", help="layers from which on training may begin")
         parser.add_argument("--batch", type=int, default=16, metavar="N", help="batch size (default: 16)")
-        parser.add_argument("--momentum", type=float, default=0.0, metavar="X", help="of SGD (default: 0)")
-        parser.add_argument("--nesterov", action="store_true", help="Nesterov momentum")
-        parser.add_argument("--weight-decay", type=float, default=0.0, metavar="X", help="of SGD (default: 0)")
+        parser.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd", help="default: %(default)s")
+        parser.add_argument("--momentum", type=float, metavar="X", help="of SGD (default: 0)")
+        parser.add_argument("--nesterov", action="store_true", help="Nesterov momentum, of SGD")
+        parser.add_argument("--beta-1", type=float, metavar="X", help="of Adam's mean (default: 0.9)")
+        parser.add_argument("--beta-2", type=float, metavar="X", help="of Adam's mean square (default: 0.999)")
+        parser.add_argument("--epsilon", type=float, metavar="X", help="of Adam (default: 1e-7)")
+        parser.add_argument("--weight-decay", type=float, default=0.0, metavar="X", help="decoupled (default: 0)")
         parser.add_argument("--clip-norm", type=float, default=0.0, metavar="X", help="of all gradients (default: off)")
         parser.add_argument("--proximal", action="store_true", help="with FedProx's proximal term")
         parser.add_argument(
@@ -106,9 +113,7 @@ examples:
             batch_size=options.batch,
             trainable=options.train,
             cuts=tuple(filter(None, options.cuts.split(","))),
-            optimizer=model_export.Sgd(
-                options.momentum, options.nesterov, options.weight_decay, options.proximal, options.clip_norm
-            ),
+            optimizer=_optimizer(options),
             compression=_compression(options),
             convolution=options.convolution,
             name=options.name,
@@ -151,6 +156,21 @@ def _own_key() -> Path:
     """Return where a user's own signing key is, or will be."""
     configuration = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     return configuration / "pocketfleet" / "signing_key.pem"
+
+
+def _optimizer(options: argparse.Namespace) -> Optimizer:
+    """Return the optimizer that the options ask for; an option of the other one is refused."""
+    from model_export import options as choices
+    from model_export.errors import ExportError
+
+    own = {"sgd": ("momentum", "nesterov"), "adam": ("beta_1", "beta_2", "epsilon")}
+    for optimizer, names in own.items():
+        for name in names:
+            if optimizer != options.optimizer and getattr(options, name) not in (None, False):
+                raise ExportError(f"--{name.replace('_', '-')} is for --optimizer {optimizer}")
+    given = {name: value for name in own[options.optimizer] if (value := getattr(options, name)) is not None}
+    shared = {name: getattr(options, name) for name in ("weight_decay", "proximal", "clip_norm")}
+    return choices.Adam(**given, **shared) if options.optimizer == "adam" else choices.Sgd(**given, **shared)
 
 
 def _input_shape(text: str) -> tuple[int, ...]:
