@@ -14,6 +14,14 @@ from model_export.signatures import TrainableModel
 
 __all__ = ["convert", "to_tflite"]
 
+# The first signature is the one that a runtime plans memory for when it loads the file, whether it is run or not, and
+# the converter sorts them by name. So the one that computes nothing is given a name that comes first.
+_FIRST = "get"
+
+
+def _sorted_name(name: str) -> str:
+    return f"a_{name}" if name == _FIRST else name
+
 
 def convert(model: TrainableModel) -> bytes:
     """Return the TFLite file of ``model``, its ops in an order that saves memory.
@@ -35,13 +43,15 @@ def to_tflite(model: TrainableModel) -> bytes:
             tf.saved_model.save(
                 model,
                 saved,
-                signatures=model.concrete,
+                signatures={_sorted_name(name): function for name, function in model.concrete.items()},
                 options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
             )
-            converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=list(model.concrete))
+            converter = tf.lite.TFLiteConverter.from_saved_model(
+                saved, signature_keys=[_sorted_name(name) for name in model.concrete]
+            )
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
             converter.experimental_enable_resource_variables = True
-            content: bytes = converter.convert()
+            content: bytes = tflite_file.rename_signature(converter.convert(), _sorted_name(_FIRST), _FIRST)
         except OSError:
             raise
         except Exception as error:  # The converter's own errors share no class.

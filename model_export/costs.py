@@ -59,6 +59,8 @@ class Measurement:
         Its number of threads.
     machine
         Processor of the machine that exported.
+    loaded_bytes
+        Memory of the loaded model before any step. It is part of each step's ``memory_bytes``, whatever is trained.
     signatures
         Figures by the name of the signature.
     """
@@ -66,6 +68,7 @@ class Measurement:
     runtime: str
     threads: int
     machine: str
+    loaded_bytes: int
     signatures: Mapping[str, Measured]
 
 

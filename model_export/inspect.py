@@ -106,7 +106,12 @@ def _where_measured(manifest: Manifest) -> Optional[dict[str, Any]]:
     measured = manifest.costs.measured
     if measured is None:
         return None
-    return {"runtime": measured.runtime, "threads": measured.threads, "machine": measured.machine}
+    return {
+        "runtime": measured.runtime,
+        "threads": measured.threads,
+        "machine": measured.machine,
+        "loaded_bytes": measured.loaded_bytes,
+    }
 
 
 def groups(description: dict[str, Any], most: int) -> list[dict[str, Any]]:
@@ -201,7 +206,8 @@ def _render_parts(d: dict[str, Any]) -> list[str]:
     ]
     where = d["measured"]
     note = (
-        f"measured at export: {where['runtime']}, {where['threads']} thread(s), {where['machine']}"
+        f"measured at export: {where['runtime']}, {where['threads']} thread(s), {where['machine']}; "
+        f"of the memory, {where['loaded_bytes'] / 1e6:.1f} MB is the loaded model"
         if where
         else "memory and time were not measured at export (--no-measure)"
     )

@@ -319,6 +319,7 @@ _READERS: dict[tuple[Any, str], Any] = {
     (Measurement, "runtime"): _text,
     (Measurement, "threads"): _natural,
     (Measurement, "machine"): _text,
+    (Measurement, "loaded_bytes"): _natural,
     (Measurement, "signatures"): _by_name(_a(Measured)),
     (Costs, "signatures"): _by_name(_a(StepSize)),
     (Costs, "measured"): _or_null(_a(Measurement)),

@@ -6,7 +6,7 @@ exports; so a figure for one signature takes a fresh process::
     python -m model_export.measure MODEL.tflite INPUTS.json SIGNATURE THREADS
 
 ``INPUTS.json`` maps each input of the signature to ``[shape, dtype]``. The process prints one JSON object:
-``runtime``, ``memory_bytes`` and ``step_ms``.
+``runtime``, ``loaded_bytes``, ``memory_bytes`` and ``step_ms``.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ def measure(content: bytes, signatures: Mapping[str, Signature], names: Sequence
     ExportError
         A process failed; the message says how to export without.
     """
-    runtime, found = "", {}
+    runtime, loaded, found = "", 0, {}
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.tflite"
         model.write_bytes(content)
         for name in names:
             result = measure_signature(model, signatures[name], name, threads)
-            runtime = result["runtime"]
+            runtime, loaded = result["runtime"], result["loaded_bytes"]
             found[name] = Measured(result["memory_bytes"], result["step_ms"])
-    return Measurement(runtime, threads, machine(), found)
+    return Measurement(runtime, threads, machine(), loaded, found)
 
 
 def measure_signature(
@@ -120,14 +120,15 @@ def _main() -> None:
     # The file's bytes are part of what a client holds, but they are here already.
     before = _start_of_peak() - len(content)
     run = SignatureRunner(content, int(threads))
+    loaded = max(_peak() - before, len(content))
     run(name, **fed)
     times: list[float] = []
     while len(times) < _FEWEST_STEPS or (sum(times) < _ENOUGH_S and len(times) < _MOST_STEPS):
         began = time.perf_counter()
         run(name, **fed)
         times.append(time.perf_counter() - began)
-    memory = max(_peak() - before, len(content))
-    print(json.dumps({"runtime": runtime, "memory_bytes": memory, "step_ms": 1e3 * statistics.median(times)}))
+    found = {"memory_bytes": max(_peak() - before, loaded), "step_ms": 1e3 * statistics.median(times)}
+    print(json.dumps({"runtime": runtime, "loaded_bytes": loaded, **found}))
 
 
 def _value(name: str, shape: tuple[int, ...], dtype: str, random: np.random.Generator) -> Any:

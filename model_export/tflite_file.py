@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import struct
 from collections import Counter
 from typing import Any
 
-__all__ = ["foreign_ops", "minimum_runtime", "op_counts", "op_names", "read_model", "schema"]
+__all__ = ["foreign_ops", "minimum_runtime", "op_counts", "op_names", "read_model", "rename_signature", "schema"]
 
 _SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
 # The schema lists StableHLO among its own ops, but no runtime on a device computes them.
 _FOREIGN = ("CUSTOM", "custom ", "STABLEHLO_")
+# The third field of the schema's table SignatureDef, as an offset in its vtable.
+_SIGNATURE_KEY = 8
 _MINIMUM_RUNTIME = b"min_runtime_version"
 
 
@@ -56,6 +59,27 @@ def minimum_runtime(content: bytes) -> str:
             data: bytes = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
             return data.rstrip(b"\0").decode()
     return ""
+
+
+def rename_signature(content: bytes, name: str, shorter: str) -> bytes:
+    """Return the file with another name for a signature; the new one may not be longer.
+
+    Raises
+    ------
+    ValueError
+        There is no such signature, or the new name is longer.
+    """
+    model = read_model(content)
+    changed = bytearray(content)
+    for i in range(model.SignatureDefsLength()):
+        table = model.SignatureDefs(i)._tab
+        field = table.Pos + table.Offset(_SIGNATURE_KEY)
+        if table.String(field) == name.encode() and len(shorter) <= len(name):
+            start = table.Indirect(field)
+            struct.pack_into("<I", changed, start, len(shorter))
+            changed[start + 4 : start + 4 + len(name)] = shorter.encode().ljust(len(name), b"\0")
+            return bytes(changed)
+    raise ValueError(f"no signature {name} can be renamed to {shorter}")
 
 
 def schema() -> Any:

@@ -142,6 +142,7 @@ final class ManifestReader {
     fields.take("runtime", Fields::text);
     fields.take("threads", Fields::natural);
     fields.take("machine", Fields::text);
+    fields.take("loaded_bytes", Fields::natural);
     return fields.take(
         "signatures", Fields.byName(Fields.object(ManifestReader::measuredSignature)));
   }
