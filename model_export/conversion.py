@@ -15,8 +15,9 @@ from model_export.signatures import TrainableModel
 __all__ = ["convert", "to_tflite"]
 
 # The first signature is the one that a runtime plans memory for when it loads the file, whether it is run or not, and
-# the converter sorts them by name. So the one that computes nothing is given a name that comes first.
-_FIRST = "get"
+# the converter sorts them by name. So the smallest is given a name that comes first. (``get`` would be smaller, but
+# TensorFlow Lite's Java interface refuses a first signature without inputs.)
+_FIRST = "set"
 
 
 def _sorted_name(name: str) -> str:

@@ -206,8 +206,8 @@ def _render_parts(d: dict[str, Any]) -> list[str]:
     ]
     where = d["measured"]
     note = (
-        f"measured at export: {where['runtime']}, {where['threads']} thread(s), {where['machine']}; "
-        f"of the memory, {where['loaded_bytes'] / 1e6:.1f} MB is the loaded model"
+        f"measured at export: {where['runtime']}, {where['threads']} thread(s), {where['machine']}\n"
+        f"{where['loaded_bytes'] / 1e6:.1f} MB of the memory is the loaded model"
         if where
         else "memory and time were not measured at export (--no-measure)"
     )
