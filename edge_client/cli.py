@@ -79,6 +79,7 @@ def _print_key(state_directory: Path, form: str) -> None:
 def _run(options: argparse.Namespace) -> None:
     from edge_client.bundle_store import BundleStore
     from edge_client.client import ClientConfig, run_client
+    from edge_client.feature_cache import FeatureCache
     from edge_client.memory import return_large_blocks
     from edge_client.worker import Worker
 
@@ -113,6 +114,11 @@ def _run(options: argparse.Namespace) -> None:
         profile=options.profile,
         num_threads=options.threads,
         cache_features=not options.no_feature_cache,
+        feature_cache=(
+            FeatureCache(options.state / "features", limit_bytes=options.feature_cache_mb << 20)
+            if options.feature_cache_mb
+            else None
+        ),
         trusted_key=trusted_key,
     )
     run_client(config, worker.handle)
@@ -178,6 +184,14 @@ def _parser() -> argparse.ArgumentParser:
         help="compute a frozen base anew in every step: slower, but needs no memory for every sample's features",
     )
     run.add_argument(
+        "--feature-cache-mb",
+        type=_natural,
+        default=2048,
+        metavar="MB",
+        help="most that a frozen base's features take of the disk, in --state; 0: keep them in memory alone "
+        "(default: %(default)d)",
+    )
+    run.add_argument(
         "--give-up-after",
         type=_seconds,
         default=600.0,
@@ -206,6 +220,12 @@ def _parser() -> argparse.ArgumentParser:
         help="when leaving, wait this long for the server to take the last reply (default: %(default)g)",
     )
     return parser
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
 
 
 def _positive_int(text: str) -> int:

@@ -21,6 +21,7 @@ import numpy as np
 from edge_client.bundle_store import BundleStore
 from edge_client.data import Dataset, load_dataset
 from edge_client.errors import DivergedError
+from edge_client.feature_cache import FeatureCache
 from edge_client.meters import Energy, EnergyMeter, find_meter
 from edge_client.records import ACCEPTS_BUNDLE, BUNDLE, EVALUATE, QUERY, TRAIN, Arrays, Reply, Scalar, Task
 from edge_client.runtime import available_runtime
@@ -66,7 +67,9 @@ class Worker:
     num_threads
         Threads of the interpreter; None takes what is fastest.
     cache_features
-        Keep the features of a frozen base in memory; see `edge_client.fit.fit`.
+        Keep the features of a frozen base; see `edge_client.fit.fit`.
+    feature_cache
+        Where they are kept for other runs too; None keeps them in memory alone.
     trusted_key
         PEM of the public key that must have signed the bundle; a store has its own.
     on_step
@@ -89,6 +92,7 @@ class Worker:
         profile: str = "generic",
         num_threads: Optional[int] = None,
         cache_features: bool = True,
+        feature_cache: Optional[FeatureCache] = None,
         trusted_key: Optional[bytes] = None,
         on_step: Optional[Callable[[int, int], None]] = None,
     ) -> None:
@@ -100,6 +104,7 @@ class Worker:
         self._num_threads = num_threads
         self._meter: EnergyMeter = find_meter(profile)
         self._cache_features = cache_features
+        self._feature_cache = feature_cache
         self._on_step = on_step
         self._store = bundle if isinstance(bundle, BundleStore) else None
         first = bundle.current() if isinstance(bundle, BundleStore) else Bundle.load(bundle, trusted_key=trusted_key)
@@ -157,7 +162,7 @@ class Worker:
         }
 
     def _open(self, bundle: Bundle) -> _Job:
-        trainer = Trainer(bundle, num_threads=self._num_threads)
+        trainer = Trainer(bundle, num_threads=self._num_threads, feature_cache=self._feature_cache)
         manifest = trainer.manifest
         dataset = load_dataset(self._data, manifest.input, manifest.classes)
         test = load_dataset(self._test_data, manifest.input, manifest.classes) if self._test_data else dataset

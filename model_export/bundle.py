@@ -25,11 +25,12 @@ from model_export.errors import BundleAltered, BundleError, BundleFormatError
 from model_export.files import write_atomically
 from model_export.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest
 
-__all__ = ["INITIAL", "MANIFEST", "MODEL", "SIGNATURE", "Bundle", "check_target", "write_bundle"]
+__all__ = ["BASE", "INITIAL", "MANIFEST", "MODEL", "SIGNATURE", "Bundle", "check_target", "write_bundle"]
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 MODEL = "model.tflite"
+BASE = "base.tflite"
 INITIAL = "initial.safetensors"
 
 _PathLike = Union[str, "os.PathLike[str]"]

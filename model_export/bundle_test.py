@@ -17,7 +17,7 @@ from model_export.manifest import InputSpec, Layer, Manifest, Signature, TensorS
 
 KERNEL = Variable("dense/kernel", (2, 3), "float32", True)
 MANIFEST_VALUE = Manifest(
-    format=1,
+    format=2,
     name="tiny",
     versions={"pocketfleet": "0"},
     minimum_runtime="2.7.0",
@@ -25,6 +25,7 @@ MANIFEST_VALUE = Manifest(
     classes=("a", "b", "c"),
     batch_size=4,
     trainable="all",
+    base_format="",
     optimizer={"name": "sgd", "momentum": 0.0},
     cuts=(),
     state=("dense/kernel",),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -11,7 +13,7 @@ from model_export.errors import ConversionError
 from model_export.quiet import quiet
 from model_export.signatures import TrainableModel
 
-__all__ = ["convert"]
+__all__ = ["convert", "to_tflite"]
 
 
 def convert(model: TrainableModel) -> bytes:
@@ -24,17 +26,43 @@ def convert(model: TrainableModel) -> bytes:
     OSError
         The disk is full.
     """
+
+    def configure(converter: Any) -> None:
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        converter.experimental_enable_resource_variables = True
+
+    return to_tflite(model, model.concrete, configure=configure)
+
+
+def to_tflite(module: Any, signatures: Mapping[str, Any], *, configure: Callable[[Any], None]) -> bytes:
+    """Return the TFLite file of a module's signatures.
+
+    Parameters
+    ----------
+    module
+        A ``tf.Module``.
+    signatures
+        Concrete functions by name.
+    configure
+        Sets the options of the ``tf.lite.TFLiteConverter`` that it is given.
+
+    Raises
+    ------
+    ConversionError
+        The converter failed, or it needed an op that no runtime has built in.
+    OSError
+        The disk is full.
+    """
     with tempfile.TemporaryDirectory(prefix="pocketfleet-") as saved, quiet() as noise:
         try:
             tf.saved_model.save(
-                model,
+                module,
                 saved,
-                signatures=model.concrete,
+                signatures=dict(signatures),
                 options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
             )
-            converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=list(model.concrete))
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-            converter.experimental_enable_resource_variables = True
+            converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=list(signatures))
+            configure(converter)
             content: bytes = converter.convert()
         except OSError:
             raise

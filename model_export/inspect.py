@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from model_export import tflite_file
-from model_export.bundle import MODEL, Bundle
+from model_export.bundle import BASE, MODEL, Bundle
 from model_export.signing import fingerprint
 
 __all__ = ["describe", "render"]
@@ -38,6 +38,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "classes": list(manifest.classes),
         "batch_size": manifest.batch_size,
         "trainable": manifest.trainable,
+        "base_format": manifest.base_format or None,
         "optimizer": dict(manifest.optimizer),
         "cuts": list(manifest.cuts),
         "layers": [
@@ -67,6 +68,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
             for name, signature in manifest.signatures.items()
         },
         "ops": tflite_file.op_counts(bundle.read(MODEL)),
+        "base_ops": tflite_file.op_counts(bundle.read(BASE)) if BASE in manifest.files else None,
         "files": {name: entry.bytes for name, entry in manifest.files.items()},
     }
 
@@ -97,6 +99,7 @@ def render(description: dict[str, Any]) -> str:
         f"  input        {_shape(d['input_shape'])}, pixel · {d['input_scale']:.6g} {offset}",
         f"  classes      {len(d['classes'])}: {_shortened(d['classes'])}",
         f"  training     {d['trainable']}, batches of {d['batch_size']}, SGD{', ' + optimizer if optimizer else ''}",
+        f"  frozen base  {d['base_format'] or 'none'}",
         f"  cuts         {', '.join(d['cuts']) or 'none'}",
         f"  runtime      TensorFlow Lite {d['minimum_runtime'] or 'unknown'} or newer",
         f"  made with    {', '.join(f'{name} {version}' for name, version in d['versions'].items())}",
@@ -115,6 +118,7 @@ def render(description: dict[str, Any]) -> str:
         ),
         "",
         f"ops   {', '.join(f'{op} {count}' for op, count in d['ops'].items())}",
+        *([f"base  {', '.join(f'{op} {count}' for op, count in d['base_ops'].items())}"] if d["base_ops"] else []),
         f"files {', '.join(f'{name} {size:,} bytes' for name, size in d['files'].items())}",
     ]
     return "\n".join(lines)

@@ -21,7 +21,7 @@ __all__ = [
     "Variable",
 ]
 
-FORMAT = 1
+FORMAT = 2
 MAX_MANIFEST_BYTES = 32 * 2**20
 
 
@@ -88,7 +88,7 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``manifest.json``."""
+    """``manifest.json``; ``base_format`` is how a frozen base holds its numbers, "" without one."""
 
     format: int
     name: str
@@ -98,6 +98,7 @@ class Manifest:
     classes: tuple[str, ...]
     batch_size: int
     trainable: str
+    base_format: str
     optimizer: Mapping[str, Any]
     cuts: tuple[str, ...]
     state: tuple[str, ...]
@@ -246,6 +247,7 @@ _READERS: dict[tuple[Any, str], Any] = {
     (Manifest, "classes"): _each(_text),
     (Manifest, "batch_size"): _natural,
     (Manifest, "trainable"): _text,
+    (Manifest, "base_format"): _text,
     (Manifest, "optimizer"): _scalars,
     (Manifest, "cuts"): _each(_text),
     (Manifest, "state"): _each(_text),

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 __all__ = ["Export"]
 
@@ -38,6 +38,12 @@ examples:
         parser.add_argument("--class-names", metavar="A,B,...", help="names of the classes (default: their numbers)")
         parser.add_argument("--train", default="all", metavar="all|head|LAYER", help="what trains (default: all)")
         parser.add_argument("--cuts", default="", metavar="LAYER,...", help="layers from which on training may begin")
+        parser.add_argument(
+            "--base-format", default="float32", metavar="FORMAT", help="of a frozen base: float32, float16 or int8"
+        )
+        parser.add_argument(
+            "--calibration", type=Path, metavar="FILE.npz", help="typical samples, as x, for --base-format int8"
+        )
         parser.add_argument("--batch", type=int, default=16, metavar="N", help="batch size (default: 16)")
         parser.add_argument("--momentum", type=float, default=0.0, metavar="X", help="of SGD (default: 0)")
         parser.add_argument("--nesterov", action="store_true", help="Nesterov momentum")
@@ -86,6 +92,8 @@ examples:
             batch_size=options.batch,
             trainable=options.train,
             cuts=tuple(filter(None, options.cuts.split(","))),
+            base_format=options.base_format,
+            calibration=_samples(options.calibration),
             optimizer=model_export.Sgd(
                 options.momentum, options.nesterov, options.weight_decay, options.proximal, options.clip_norm
             ),
@@ -110,6 +118,21 @@ def _own_key() -> Path:
     """Return where a user's own signing key is, or will be."""
     configuration = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     return configuration / "pocketfleet" / "signing_key.pem"
+
+
+def _samples(path: Optional[Path]) -> Any:
+    """Read the array ``x`` of an ``.npz`` file."""
+    import numpy as np
+
+    from model_export.errors import ExportError
+
+    if path is None:
+        return None
+    try:
+        with np.load(path) as archive:
+            return archive["x"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExportError(f"--calibration {path}: not an .npz file with samples as x: {error}") from None
 
 
 def _input_shape(text: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import java.util.Map;
 /** What a bundle says about itself: {@code manifest.json} ({@code docs/bundle.md}). */
 public final class Manifest {
   /** The format that this version reads. */
-  public static final int FORMAT = 1;
+  public static final int FORMAT = 2;
 
   /** Most bytes of a manifest. */
   public static final int MAX_BYTES = 32 << 20;

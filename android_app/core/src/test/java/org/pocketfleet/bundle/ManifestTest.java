@@ -25,7 +25,7 @@ public class ManifestTest {
       {"\"batch_size\": 16", "\"batch_size\": 16, \"batch_size\": 16", "comes twice"},
       {"\"offset\": 0.0", "\"offset\": NaN", "not JSON"},
       {"\"offset\": 0.0", "\"offset\": 1e999", "offset is not a number"},
-      {"\"format\": 1", "\"format\": 0", "this version of pocketfleet reads format 1"},
+      {"\"format\": 2", "\"format\": 1", "this version of pocketfleet reads format 2"},
       {"\"trained\": true", "\"trained\": 1", "trained is not true or false"},
       {"\"float32\"", "\"float31\"", "unknown element type 'float31'"},
       {"\"conv1/kernel\"", "\"conv9/kernel\"", "'conv9/kernel', which no layer has"},
