@@ -58,7 +58,7 @@ public class ManifestTest {
             NewerBundleException.class, () -> Manifest.read(utf8("{\"format\": 7, \"x\": []}")));
     assertEquals(
         "the bundle has format 7, which came after this version of pocketfleet (it reads format"
-            + " 1): update this app",
+            + " 2): update this app",
         error.getMessage());
   }
 
