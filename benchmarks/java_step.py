@@ -118,6 +118,7 @@ class _SameLibrary:
 
 def _worker(options: argparse.Namespace) -> None:
     """Be the Python client of one turn."""
+    import edge_client.base
     import edge_client.runtime
     import edge_client.trainer
     from edge_client.data import load_dataset
@@ -128,7 +129,7 @@ def _worker(options: argparse.Namespace) -> None:
         def load(model: bytes, *, num_threads: int, runtime: str) -> Any:
             return _SameLibrary(model, num_threads)
 
-        edge_client.trainer.load_interpreter = load
+        edge_client.trainer.load_interpreter = edge_client.base.load_interpreter = load
     else:
         edge_client.runtime.RUNTIMES = {name: edge_client.runtime.RUNTIMES[name]}
         edge_client.trainer.available_runtime = lambda: name
@@ -144,14 +145,14 @@ def _worker(options: argparse.Namespace) -> None:
 
 def _flatten_features(trainer: Any, data: Any) -> None:
     """Give the features the shape that a runner over the C interface does not know."""
+    import edge_client.base
+
     shape = trainer.manifest.signatures["features"].outputs["features"].shape
-    run = trainer._run
-    trainer._run = lambda key, **inputs: {
-        name: np.asarray(value).reshape(shape) if name == "features" else value
-        for name, value in run(key, **inputs).items()
-    }
+    content = trainer.bundle.read("base.tflite")
+    base = edge_client.base.load_interpreter(content, num_threads=trainer.num_threads, runtime=trainer.runtime)
+    run = base.get_signature_runner("features")
+    trainer._base._runner = lambda x: {"features": np.asarray(run(x=x)["features"]).reshape(shape)}
     trainer.cached_features(data)
-    trainer._run = run
 
 
 def _export(name: str, folder: Path) -> tuple[Path, Path]:

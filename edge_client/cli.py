@@ -105,9 +105,6 @@ def _run(options: argparse.Namespace) -> None:
             "no bundle: give one with --bundle, or with --trust the public key that must have signed what the server "
             "sends"
         )
-    feature_cache = None
-    if options.feature_cache_mb and not options.no_feature_cache:
-        feature_cache = FeatureCache(options.state / "features", limit_bytes=options.feature_cache_mb * 10**6)
     worker = Worker(
         bundle,
         options.data,
@@ -117,7 +114,11 @@ def _run(options: argparse.Namespace) -> None:
         profile=options.profile,
         num_threads=options.threads,
         cache_features=not options.no_feature_cache,
-        feature_cache=feature_cache,
+        feature_cache=(
+            FeatureCache(options.state / "features", limit_bytes=options.feature_cache_mb << 20)
+            if options.feature_cache_mb
+            else None
+        ),
         trusted_key=trusted_key,
     )
     run_client(config, worker.handle)
@@ -184,11 +185,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--feature-cache-mb",
-        type=_natural_int,
-        default=2000,
+        type=_natural,
+        default=2048,
         metavar="MB",
-        help="keep a frozen base's features in the state directory for the next run, at most so much; 0: in memory "
-        "only (default: %(default)d)",
+        help="most that a frozen base's features take of the disk, in --state; 0: keep them in memory alone "
+        "(default: %(default)d)",
     )
     run.add_argument(
         "--give-up-after",
@@ -221,17 +222,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
 def _positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def _natural_int(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
     return value
 
 

@@ -1,8 +1,7 @@
-"""Features of a frozen base, kept on disk.
+"""Features of frozen bases on disk, so that another run or another head on the same base does not compute them again.
 
-A frozen base makes the same features of the same samples every time, and computing them is most of a head's training.
-A file of the cache is named by the hash of all that the features depend on: the bundle, the samples, and the runtime,
-whose rounding is its own. So a restarted client, or the next run of the same bundle, finds them again.
+A file is named by the SHA-256 of all that its features depend on, and begins with the SHA-256 of what follows: float32,
+little-endian. It is read through a memory map, so that a large cache does not fill the memory.
 """
 
 from __future__ import annotations
@@ -12,134 +11,157 @@ import hashlib
 import logging
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO, Callable, Optional, Union
+from typing import Callable, Optional, Union
 
 import numpy as np
 
-__all__ = ["FeatureCache", "key_of"]
+from edge_client.data import Dataset
+from model_export.manifest import InputSpec
 
-_log = logging.getLogger(__name__)
+__all__ = ["FeatureCache", "feature_key"]
+
+_log = logging.getLogger("pocketfleet.client")
 
 _MAGIC = b"pocketfleet features 1\n"
-_DIGEST_BYTES = 32
-_READ_BYTES = 1 << 20
+_HEADER = 64
+_SUFFIX = ".features"
+_CHUNK = 1 << 20
 
 
-def key_of(bundle: str, samples: np.ndarray, runtime: str) -> str:
-    """Return the name of features: a hash of the bundle's hash, the samples ``[n, …]`` and the runtime's name."""
-    digest = hashlib.sha256(f"{bundle}\n{runtime}\n{samples.dtype.str}\n{samples.shape}\n".encode())
-    digest.update(np.ascontiguousarray(samples).view(np.uint8).reshape(-1).data)
+def feature_key(base_sha256: str, dataset: Dataset, spec: InputSpec, runtime: str) -> str:
+    """Return the SHA-256 of all that features depend on, in hexadecimal.
+
+    Parameters
+    ----------
+    base_sha256
+        Hash of the base's file.
+    dataset
+        The samples; labels play no part.
+    spec
+        Preprocessing.
+    runtime
+        Which runtime computes them: each rounds in its own way.
+    """
+    digest = hashlib.sha256()
+    known = (base_sha256, dataset.x.shape, dataset.x.dtype.str, spec.shape, spec.scale, spec.offset, runtime)
+    digest.update(repr(known).encode())
+    rows = max(1, _CHUNK // max(1, dataset.x[:1].nbytes))
+    for start in range(0, len(dataset.x), rows):
+        digest.update(np.ascontiguousarray(dataset.x[start : start + rows]).tobytes())
     return digest.hexdigest()
 
 
 class FeatureCache:
-    """A directory of features.
+    """A directory of features with a limit on its size; those not used for the longest time go first.
 
     Parameters
     ----------
-    directory
-        Made if it is not there.
+    path
+        The directory; made when the first features are kept.
     limit_bytes
-        Files that were not used for longest are removed beyond this size.
+        Most bytes of all files together. Features larger than that are not kept.
     """
 
-    def __init__(self, directory: Union[str, os.PathLike[str]], *, limit_bytes: int = 4 * 2**30) -> None:
-        self._directory = Path(directory)
-        self._limit_bytes = limit_bytes
+    def __init__(self, path: Union[str, os.PathLike[str]], *, limit_bytes: int = 2 << 30) -> None:
+        self.path = Path(path)
+        self.limit_bytes = limit_bytes
 
-    def get(self, key: str, shape: tuple[int, ...], compute: Callable[[np.ndarray], None]) -> np.ndarray:
-        """Return features ``float32 shape``, read-only and mapped into memory, not read.
+    def get(self, key: str, shape: tuple[int, ...], compute: Callable[[], Iterable[np.ndarray]]) -> np.ndarray:
+        """Return kept features, or compute and keep them.
 
         Parameters
         ----------
         key
-            What `key_of` returned.
+            Names the features, see `feature_key`.
         shape
-            Shape of the features.
+            Their shape ``[n, ...]``.
         compute
-            Fills an array of that shape; called if the cache does not hold them. A file that is damaged is computed
-            anew, and so is everything if the disk is full, with a warning: a cache must not stop training.
+            Yields their rows in parts, in order: ``float32 [m, ...]``.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``float32``, read-only; where the disk has no room for them, in memory.
         """
-        path = self._directory / f"{key}.features"
-        found = _mapped(path, shape)
-        if found is not None:
-            with contextlib.suppress(OSError):
-                os.utime(path)
-            return found
+        kept = self._read(key, shape)
+        if kept is not None:
+            return kept
+        size = _HEADER + 4 * int(np.prod(shape, dtype=np.int64))
+        if size <= self.limit_bytes:
+            try:
+                self._write(key, size, compute())
+            except OSError as error:
+                _log.warning("the features cannot be kept in %s: %s", self.path, error)
+            else:
+                kept = self._read(key, shape)
+                if kept is not None:
+                    return kept
+        return np.concatenate(list(compute())) if shape[0] else np.zeros(shape, np.float32)
+
+    def _read(self, key: str, shape: tuple[int, ...]) -> Optional[np.ndarray]:
+        path = self.path / f"{key}{_SUFFIX}"
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            self._make_room(4 * int(np.prod(shape)), keep=path)
-            _write(path, shape, compute)
-            found = _mapped(path, shape)
+            with open(path, "rb") as file:
+                header = file.read(_HEADER)
+                digest = hashlib.sha256()
+                for chunk in iter(lambda: file.read(_CHUNK), b""):
+                    digest.update(chunk)
+                size = file.tell()
+            expected = _HEADER + 4 * int(np.prod(shape, dtype=np.int64))
+            if header != _header(digest) or size != expected:
+                _log.warning("%s is damaged: its features are computed anew", path)
+                path.unlink()
+                return None
+            os.utime(path)
+            if size == _HEADER:
+                return np.zeros(shape, np.float32)
+            return np.memmap(path, "<f4", "r", offset=_HEADER, shape=shape)
+        except FileNotFoundError:
+            return None
         except OSError as error:
-            _log.warning("features are kept in memory only: %s cannot be written: %s", path, error)
-        if found is None:
-            found = np.empty(shape, np.float32)
-            compute(found)
-        return found
+            _log.warning("%s cannot be read, its features are computed anew: %s", path, error)
+            return None
 
-    def _make_room(self, needed: int, *, keep: Path) -> None:
-        """Remove what was not used for longest, until ``needed`` bytes fit."""
-        held = sorted((entry for entry in self._directory.glob("*.features") if entry != keep), key=_last_use)
-        total = needed + sum(entry.stat().st_size for entry in held)
-        for entry in held:
-            if total <= self._limit_bytes:
-                return
-            total -= entry.stat().st_size
-            entry.unlink()
+    def _write(self, key: str, size: int, parts: Iterable[np.ndarray]) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_room(size)
+        descriptor, temporary = tempfile.mkstemp(dir=self.path, prefix=".", suffix=_SUFFIX)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                digest = hashlib.sha256()
+                file.write(bytes(_HEADER))
+                for part in parts:
+                    data = np.ascontiguousarray(part, "<f4").tobytes()
+                    digest.update(data)
+                    file.write(data)
+                file.seek(0)
+                file.write(_header(digest))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path / f"{key}{_SUFFIX}")
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
 
-
-def _last_use(path: Path) -> float:
-    return path.stat().st_mtime
-
-
-def _write(path: Path, shape: tuple[int, ...], compute: Callable[[np.ndarray], None]) -> None:
-    """Fill the file beside its name, then give it the name: a reader sees all or nothing."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    try:
-        offset = len(_MAGIC) + _DIGEST_BYTES
-        with open(temporary, "r+b") as file:
-            # Blocks that are asked for now cannot be missing when the mapping is written: that would end the process.
-            os.posix_fallocate(file.fileno(), 0, offset + 4 * int(np.prod(shape)))
-        mapped = np.memmap(temporary, np.float32, "r+", offset, shape)
-        compute(mapped)
-        mapped.flush()
-        del mapped
-        with open(temporary, "r+b") as file:
-            digest = _digest(file, offset)
-            file.seek(0)
-            file.write(_MAGIC + digest)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+    def _make_room(self, size: int) -> None:
+        """Remove what a killed run left unfinished, and the oldest files until ``size`` more bytes fit."""
+        files = []
+        for path in self.path.glob(f"*{_SUFFIX}"):
+            if path.name.startswith("."):
+                path.unlink()
+            else:
+                status = path.stat()
+                files.append((status.st_mtime_ns, status.st_size, path))
+        used = sum(file_size for _, file_size, _ in files)
+        for _, file_size, path in sorted(files):
+            if used + size <= self.limit_bytes:
+                break
+            path.unlink()
+            used -= file_size
 
 
-def _mapped(path: Path, shape: tuple[int, ...]) -> Optional[np.ndarray]:
-    """Return the features in ``path``; None if there are none or they are damaged."""
-    offset = len(_MAGIC) + _DIGEST_BYTES
-    try:
-        with open(path, "rb") as file:
-            head = file.read(offset)
-            whole = os.fstat(file.fileno()).st_size == offset + 4 * int(np.prod(shape))
-            if whole and head == _MAGIC + _digest(file, offset):
-                return np.memmap(path, np.float32, "r", offset, shape)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        _log.warning("%s cannot be read and is computed anew: %s", path, error)
-        return None
-    _log.warning("%s is damaged and is computed anew", path)
-    return None
-
-
-def _digest(file: BinaryIO, offset: int) -> bytes:
-    digest = hashlib.sha256()
-    file.seek(offset)
-    while part := file.read(_READ_BYTES):
-        digest.update(part)
-    return digest.digest()
+def _header(digest: hashlib._Hash) -> bytes:
+    return (_MAGIC + digest.digest()).ljust(_HEADER, b"\0")

@@ -1,111 +1,104 @@
-"""Features on disk: found again, never damaged ones, never too many."""
+"""Kept features are the computed ones, or are computed anew."""
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_client.data import Dataset
-from edge_client.feature_cache import FeatureCache, key_of
-from edge_client.trainer import Trainer
+from edge_client.feature_cache import FeatureCache, feature_key
+from model_export.manifest import InputSpec
 
-SHAPE = (5, 3)
-DIGITS = np.random.default_rng(0).integers(0, 17, (40, 8, 8, 1), np.uint8)
-VALUES = np.arange(15, dtype=np.float32).reshape(SHAPE)
+VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
+SPEC = InputSpec((2,), "float32", 1.0, 0.0)
 
 
-class _Base:
-    """Fills in the values and counts how often it was asked."""
+class Base:
+    """Yields the values in two parts, and counts how often."""
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.runs = 0
 
-    def __call__(self, out: np.ndarray) -> None:
-        self.calls += 1
-        out[:] = VALUES
+    def __call__(self) -> Iterator[np.ndarray]:
+        self.runs += 1
+        yield VALUES[:3]
+        yield VALUES[3:]
 
 
-def test_features_are_computed_once(tmp_path: Path) -> None:
-    base = _Base()
-    for _ in range(3):
-        found = FeatureCache(tmp_path / "features").get("a", SHAPE, base)
+def test_features_are_computed_once_for_all_runs(tmp_path: Path) -> None:
+    base = Base()
+    for _ in range(2):
+        found = FeatureCache(tmp_path / "f").get("k", VALUES.shape, base)
         np.testing.assert_array_equal(found, VALUES)
-        assert not found.flags.writeable
-    assert base.calls == 1
+        assert isinstance(found, np.memmap)
+    assert base.runs == 1
 
 
-def test_what_features_depend_on_is_in_the_key() -> None:
-    x = np.zeros((2, 4), np.uint8)
-    other = x.copy()
-    other[1, 3] = 1
-    keys = [
-        key_of("bundle", x, "r"),
-        key_of("bundle", other, "r"),
-        key_of("bundle2", x, "r"),
-        key_of("bundle", x, "r2"),
-        key_of("bundle", x.reshape(4, 2), "r"),
-        key_of("bundle", x.view(np.int8), "r"),
-    ]
-    assert len(set(keys)) == len(keys)
-    assert key_of("bundle", np.asfortranarray(x), "r") == keys[0]
+@pytest.mark.parametrize("at", [0, 30, 70, -1])
+def test_damaged_file_is_computed_anew_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture, at: int) -> None:
+    base, cache = Base(), FeatureCache(tmp_path)
+    cache.get("k", VALUES.shape, base)
+    (path,) = tmp_path.iterdir()
+    data = bytearray(path.read_bytes())
+    if at < 0:
+        del data[at:]
+    else:
+        data[at] ^= 1
+    path.write_bytes(data)
+    with caplog.at_level(logging.WARNING, "pocketfleet.client"):
+        np.testing.assert_array_equal(cache.get("k", VALUES.shape, base), VALUES)
+    assert base.runs == 2
+    assert "damaged" in caplog.text
 
 
-@pytest.mark.parametrize("damage", ["bit", "cut", "longer", "empty"])
-def test_damaged_features_are_computed_anew(damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    base, cache = _Base(), FeatureCache(tmp_path)
-    cache.get("a", SHAPE, base)
-    path = tmp_path / "a.features"
-    data = path.read_bytes()
-    changed = {"bit": data[:-1] + bytes([data[-1] ^ 1]), "cut": data[:-4], "longer": data + b"1234", "empty": b""}
-    path.write_bytes(changed[damage])
-    np.testing.assert_array_equal(cache.get("a", SHAPE, base), VALUES)
-    assert base.calls == 2
-    assert f"{path} is damaged" in caplog.text
-    cache.get("a", SHAPE, base)
-    assert base.calls == 2
+def test_oldest_goes_when_the_limit_is_reached(tmp_path: Path) -> None:
+    base = Base()
+    cache = FeatureCache(tmp_path, limit_bytes=2 * (64 + VALUES.nbytes))
+    for age, key in ((300, "a"), (200, "b")):
+        cache.get(key, VALUES.shape, base)
+        os.utime(tmp_path / f"{key}.features", (1e9 - age, 1e9 - age))
+    cache.get("a", VALUES.shape, base)
+    cache.get("c", VALUES.shape, base)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["a", "c"]
+    small = FeatureCache(tmp_path / "small", limit_bytes=8)
+    np.testing.assert_array_equal(small.get("a", VALUES.shape, base), VALUES)
+    assert not (tmp_path / "small").exists()
 
 
-def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
-    base = _Base()
-    size = len(b"pocketfleet features 1\n") + 32 + VALUES.nbytes
-    cache = FeatureCache(tmp_path, limit_bytes=2 * size)
-    for age, key in enumerate("abc"):
-        cache.get(key, SHAPE, base)
-        os.utime(tmp_path / f"{key}.features", (1000 + age, 1000 + age))
-        if key == "b":
-            cache.get("a", SHAPE, base)
-    assert {path.name for path in tmp_path.iterdir()} == {"a.features", "c.features"}
+def test_failure_while_computing_leaves_nothing(tmp_path: Path) -> None:
+    def fails() -> Iterator[np.ndarray]:
+        yield VALUES[:3]
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        FeatureCache(tmp_path).get("k", VALUES.shape, fails)
+    assert not list(tmp_path.iterdir())
 
 
-def test_an_interrupted_computation_leaves_nothing(tmp_path: Path) -> None:
-    def interrupted(out: np.ndarray) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        FeatureCache(tmp_path).get("a", SHAPE, interrupted)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_disk_that_cannot_be_written_does_not_stop_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "file").write_text("")
-    base = _Base()
-    np.testing.assert_array_equal(FeatureCache(tmp_path / "file" / "x").get("a", SHAPE, base), VALUES)
-    assert "in memory only" in caplog.text
+def test_unwritable_directory_is_said_and_does_no_harm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with caplog.at_level(logging.WARNING, "pocketfleet.client"):
+        found = FeatureCache(tmp_path / "file" / "f").get("k", VALUES.shape, Base())
+    np.testing.assert_array_equal(found, VALUES)
+    assert "cannot be kept" in caplog.text
 
 
-def test_a_restarted_trainer_finds_its_features(
-    head_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = Dataset(DIGITS, np.arange(40) % 10, "digits")
-    plain = Trainer(head_bundle, num_threads=1)
-    plain.fit(data, 1, learning_rate=0.1, seed=4)
-    for runs in range(2):
-        trainer = Trainer(head_bundle, num_threads=1, feature_cache=FeatureCache(tmp_path))
-        if runs:
-            monkeypatch.setattr(trainer, "_fill_features", lambda x, out: pytest.fail("computed again"))
-        trainer.fit(data, 1, learning_rate=0.1, seed=4)
-        for name, value in plain.weights().items():
-            np.testing.assert_array_equal(trainer.weights()[name], value)
+def test_key_depends_on_base_samples_preprocessing_and_runtime() -> None:
+    x = np.arange(8, dtype=np.uint8).reshape(4, 2)
+    y = np.zeros(4, np.int32)
+    data = Dataset(x, y, "d")
+    other = Dataset(x[::-1], y, "d")
+    keys = {
+        feature_key("a", data, SPEC, "r"),
+        feature_key("b", data, SPEC, "r"),
+        feature_key("a", other, SPEC, "r"),
+        feature_key("a", data, InputSpec((2,), "float32", 2.0, 0.0), "r"),
+        feature_key("a", data, SPEC, "s"),
+    }
+    assert len(keys) == 5
+    assert feature_key("a", Dataset(x.copy(), y + 1, "e"), SPEC, "r") in keys

@@ -121,7 +121,8 @@ def fit(
     if epochs < 0 or not np.isfinite(learning_rate) or learning_rate < 0:
         raise ValueError(f"cannot train for {epochs} epochs with learning rate {learning_rate}")
     start = clock()
-    cached = cache_features and trainer.train_signature(cut) == "train_head"
+    trainer.train_signature(cut)  # An unknown cut is refused before any work.
+    cached = cache_features and trainer.has_features
     features = trainer.cached_features(dataset) if cached else None
     features_s = clock() - start
     spec, batch_size = trainer.manifest.input, trainer.batch_size
@@ -134,7 +135,7 @@ def fit(
             break
         y, step_seed = dataset.y[rows], (seed * 1_000_003 + steps) % 2**31
         if features is not None:
-            loss = trainer.train_features(features[rows], y, learning_rate, mu=mu, seed=step_seed)
+            loss = trainer.train_features(features[rows], y, learning_rate, cut, mu=mu, seed=step_seed)
         else:
             loss = trainer.train_step(dataset.batch(rows, spec), y, learning_rate, cut, mu=mu, seed=step_seed)
         if not math.isfinite(loss):

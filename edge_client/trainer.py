@@ -8,9 +8,10 @@ from typing import Callable, Optional, Union
 
 import numpy as np
 
+from edge_client.base import FrozenBase
 from edge_client.data import Dataset, as_network_input
 from edge_client.errors import DataError, WeightsError
-from edge_client.feature_cache import FeatureCache, key_of
+from edge_client.feature_cache import FeatureCache, feature_key
 from edge_client.fit import FitResult, fit
 from edge_client.runtime import SignatureRunner, available_runtime, load_interpreter
 from model_export.bundle import MODEL, Bundle
@@ -19,7 +20,7 @@ __all__ = ["Trainer"]
 
 
 class Trainer:
-    """One model in one interpreter, with its state.
+    """One model in one interpreter, with its state; its frozen base, if it has one, in another.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class Trainer:
     trusted_key
         PEM of the public key that must have signed the bundle; None accepts any or no signature.
     feature_cache
-        Where a frozen base's features are kept on disk; None: in memory only.
+        Where `cached_features` keeps features for other runs; None keeps them in memory alone.
 
     Raises
     ------
@@ -53,6 +54,9 @@ class Trainer:
         self.runtime = available_runtime()
         self.num_threads = num_threads
         self._interpreter = load_interpreter(self.bundle.read(MODEL), num_threads=num_threads, runtime=self.runtime)
+        self._base: Optional[FrozenBase] = None
+        if "features" in self.manifest.signatures:
+            self._base = FrozenBase(self.bundle, num_threads=num_threads, runtime=self.runtime)
         self._runners: dict[str, SignatureRunner] = {}
         self._feature_cache = feature_cache
         self._cached: Optional[tuple[Dataset, np.ndarray]] = None
@@ -66,7 +70,7 @@ class Trainer:
     @property
     def has_features(self) -> bool:
         """Whether a frozen base feeds the trained part, so that its features can be cached."""
-        return "train_head" in self.manifest.signatures
+        return self._base is not None
 
     def train_signature(self, cut: Optional[str] = None) -> str:
         """Return the signature that trains from ``cut`` on (None: all that the bundle trains).
@@ -119,12 +123,7 @@ class Trainer:
         DataError
             Shape, size or labels do not fit; nothing was trained.
         """
-        signature = self.train_signature(cut)
-        if signature == "train_head":
-            return self.train_features(self.features(x), y, learning_rate, mu=mu, seed=seed)
-        return self._step(
-            signature, "x", as_network_input(self._checked(x), self.manifest.input), y, learning_rate, mu, seed
-        )
+        return self._step(self.train_signature(cut), self._entering(x), y, learning_rate, mu, seed)
 
     def fit(
         self,
@@ -154,54 +153,63 @@ class Trainer:
         )
 
     def train_features(
-        self, features: np.ndarray, y: np.ndarray, learning_rate: float, *, mu: float = 0.0, seed: int = 0
+        self,
+        features: np.ndarray,
+        y: np.ndarray,
+        learning_rate: float,
+        cut: Optional[str] = None,
+        *,
+        mu: float = 0.0,
+        seed: int = 0,
     ) -> float:
-        """Take one step of the trained part from what `features` returned; otherwise like `train_step`."""
-        return self._step("train_head", "features", features, y, learning_rate, mu, seed)
+        """Take one step from what `features` returned; otherwise like `train_step`."""
+        return self._step(self.train_signature(cut), features, y, learning_rate, mu, seed)
 
     def features(self, x: np.ndarray) -> np.ndarray:
-        """Return what the frozen base makes of any number of samples: ``float32 [n, ...]``."""
-        x = self._checked(x)
-        out = np.empty(self._features_shape(len(x)), np.float32)
-        self._fill_features(x, out)
-        return out
+        """Return what the frozen base makes of any number of samples: ``float32 [n, ...]``.
+
+        Raises
+        ------
+        ValueError
+            The bundle has no frozen base.
+        """
+        if self._base is None:
+            raise ValueError(f"bundle {self.manifest.name!r} trains {self.manifest.trainable!r}: it has no frozen base")
+        return self._base.features(self._checked(x))
 
     def cached_features(self, dataset: Dataset) -> np.ndarray:
         """Return the features of a whole dataset, computed once: the base is frozen, so they never change."""
         if self._cached is None or self._cached[0] is not dataset:
-            if self._feature_cache is None:
-                features = self.features(dataset.x)
-            else:
-                x = self._checked(dataset.x)
-                key = key_of(self.bundle.sha256, x, self.runtime)
-                shape = self._features_shape(len(x))
-                features = self._feature_cache.get(key, shape, lambda out: self._fill_features(x, out))
-            self._cached = (dataset, features)
+            self._cached = (dataset, self._kept_features(dataset))
         return self._cached[1]
 
-    def _features_shape(self, samples: int) -> tuple[int, ...]:
-        return (samples, *self.manifest.signatures["features"].outputs["features"].shape[1:])
-
-    def _fill_features(self, x: np.ndarray, out: np.ndarray) -> None:
-        for start in range(0, len(x), self.batch_size):
-            part = as_network_input(x[start : start + self.batch_size], self.manifest.input)
-            out[start : start + len(part)] = self._run("features", x=self._pad(part))["features"][: len(part)]
+    def _kept_features(self, dataset: Dataset) -> np.ndarray:
+        if self._base is None or self._feature_cache is None:
+            return self.features(dataset.x)
+        base = self._base
+        x = self._checked(dataset.x)
+        return self._feature_cache.get(
+            feature_key(base.sha256, dataset, self.manifest.input, self.runtime),
+            (len(x), *base.feature_shape),
+            lambda: (base.features(x[i : i + self.batch_size]) for i in range(0, len(x), self.batch_size)),
+        )
 
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         """Return mean loss and accuracy over any number of samples."""
-        return self._evaluate("evaluate", "x", self._checked(x), y)
+        return self._evaluate(self._checked(x), y, self._entering)
 
     def evaluate_features(self, features: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         """Return mean loss and accuracy from what `features` returned."""
-        return self._evaluate("evaluate_head", "features", features, y)
+        return self._evaluate(features, y, lambda part: part)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return class probabilities of any number of samples: ``float32 [n, classes]``."""
         x = self._checked(x)
         out = np.empty((len(x), len(self.manifest.classes)), np.float32)
         for start in range(0, len(x), self.batch_size):
-            part = as_network_input(x[start : start + self.batch_size], self.manifest.input)
-            out[start : start + len(part)] = self._run("infer", x=self._pad(part))["probabilities"][: len(part)]
+            part = self._entering(x[start : start + self.batch_size])
+            found = self._run("infer", **{self._entry: self._pad(part)})["probabilities"]
+            out[start : start + len(part)] = found[: len(part)]
         return out
 
     def weights(self) -> dict[str, np.ndarray]:
@@ -239,14 +247,12 @@ class Trainer:
             runner = self._runners[signature] = self._interpreter.get_signature_runner(signature)
         return runner(**inputs)
 
-    def _step(
-        self, signature: str, key: str, x: np.ndarray, y: np.ndarray, learning_rate: float, mu: float, seed: int
-    ) -> float:
+    def _step(self, signature: str, x: np.ndarray, y: np.ndarray, learning_rate: float, mu: float, seed: int) -> float:
         count = len(x)
         if not 1 <= count <= self.batch_size:
             raise DataError(f"a step takes 1 to {self.batch_size} samples, got {count}")
         known = self.manifest.signatures[signature].inputs
-        inputs = {key: self._pad(x), "y": self._labels(y, count), "w": self._sample_weights(count)}
+        inputs = {self._entry: self._pad(x), "y": self._labels(y, count), "w": self._sample_weights(count)}
         inputs["learning_rate"] = np.array(learning_rate, np.float32)
         if "mu" in known:
             inputs["mu"] = np.array(mu, np.float32)
@@ -256,20 +262,28 @@ class Trainer:
             inputs["seed"] = np.array(seed, np.int32)
         return float(self._run(signature, **inputs)["loss"])
 
-    def _evaluate(self, signature: str, key: str, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    def _evaluate(
+        self, x: np.ndarray, y: np.ndarray, entering: Callable[[np.ndarray], np.ndarray]
+    ) -> tuple[float, float]:
         if not len(x):
             raise DataError("cannot evaluate on no samples")
         loss = correct = 0.0
         for start in range(0, len(x), self.batch_size):
-            part = x[start : start + self.batch_size]
+            part = entering(x[start : start + self.batch_size])
             count = len(part)
-            if key == "x":
-                part = as_network_input(part, self.manifest.input)
-            inputs = {key: self._pad(part), "y": self._labels(y[start : start + count], count)}
-            out = self._run(signature, w=self._sample_weights(count), **inputs)
+            inputs = {self._entry: self._pad(part), "y": self._labels(y[start : start + count], count)}
+            out = self._run("evaluate", w=self._sample_weights(count), **inputs)
             loss += float(out["loss"])
             correct += float(out["correct"])
         return loss / len(x), correct / len(x)
+
+    @property
+    def _entry(self) -> str:
+        return "features" if self.has_features else "x"
+
+    def _entering(self, x: np.ndarray) -> np.ndarray:
+        """Turn samples into what the model takes: preprocessed, or the base's features of them."""
+        return self.features(x) if self.has_features else as_network_input(self._checked(x), self.manifest.input)
 
     def _checked(self, x: np.ndarray) -> np.ndarray:
         expected = self.manifest.input.shape

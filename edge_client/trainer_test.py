@@ -13,6 +13,7 @@ import pytest
 
 from edge_client.data import Dataset
 from edge_client.errors import DataError, WeightsError
+from edge_client.feature_cache import FeatureCache
 from edge_client.fit import batches, fit
 from edge_client.trainer import Trainer
 from model_export.bundle import MODEL, Bundle
@@ -191,6 +192,18 @@ def test_cached_features_are_the_same_training(head_bundle: Path, data: Dataset)
     from_features = cached.evaluate_features(again, data.y)
     assert from_features == pytest.approx((loss, accuracy), rel=1e-5)
     assert [name.split("/")[0] for name in cached.trained()] == ["logits", "logits"]
+
+
+def test_another_run_takes_the_features_from_the_disk(head_bundle: Path, data: Dataset, tmp_path: Path) -> None:
+    first = Trainer(head_bundle, num_threads=1, feature_cache=FeatureCache(tmp_path))
+    features = first.cached_features(data)
+    np.testing.assert_array_equal(features, first.features(data.x))
+    (kept,) = tmp_path.iterdir()
+    # The file says it is something else now, and its hash is right: only a reader of the file can know.
+    changed = FeatureCache(tmp_path / "other").get("k", features.shape, lambda: [features + 1])
+    kept.write_bytes((tmp_path / "other" / "k.features").read_bytes())
+    again = Trainer(head_bundle, num_threads=1, feature_cache=FeatureCache(tmp_path))
+    np.testing.assert_array_equal(again.cached_features(data), changed)
 
 
 def test_legacy_runtime_trains_the_same(digits_bundle: Path, digits: Digits, tmp_path: Path) -> None:

@@ -67,9 +67,9 @@ class Worker:
     num_threads
         Threads of the interpreter; None takes what is fastest.
     cache_features
-        Compute the features of a frozen base once; see `edge_client.fit.fit`.
+        Keep the features of a frozen base; see `edge_client.fit.fit`.
     feature_cache
-        Where they are kept on disk; None: in memory only.
+        Where they are kept for other runs too; None keeps them in memory alone.
     trusted_key
         PEM of the public key that must have signed the bundle; a store has its own.
     on_step

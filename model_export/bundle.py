@@ -25,11 +25,12 @@ from model_export.errors import BundleAltered, BundleError, BundleFormatError, T
 from model_export.files import write_atomically
 from model_export.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest
 
-__all__ = ["CHANNELS", "INITIAL", "MANIFEST", "MODEL", "SIGNATURE", "Bundle", "check_target", "write_bundle"]
+__all__ = ["BASE", "CHANNELS", "INITIAL", "MANIFEST", "MODEL", "SIGNATURE", "Bundle", "check_target", "write_bundle"]
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 MODEL = "model.tflite"
+BASE = "base.tflite"
 INITIAL = "initial.safetensors"
 CHANNELS = "channels.safetensors"
 

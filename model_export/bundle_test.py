@@ -26,6 +26,7 @@ MANIFEST_VALUE = Manifest(
     classes=("a", "b", "c"),
     batch_size=4,
     trainable="all",
+    base_format="",
     optimizer={"name": "sgd", "momentum": 0.0},
     cuts=(),
     state=("dense/kernel",),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Optional
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from model_export.reference import Reference
 from model_export.runner import SignatureRunner
 from model_export.signatures import TrainableModel
 
-__all__ = ["check_against_keras", "check_against_tensorflow"]
+__all__ = ["CheckedBase", "check_against_keras", "check_against_tensorflow", "check_input"]
 
 _LEARNING_RATE = 0.01
 _SEED = 7
@@ -30,6 +31,20 @@ _MOST_SAMPLES = 8
 _TOLERANCE = 0.02
 _TIMES_ROUNDING = 10.0
 
+# What a base's format itself may cost, as a share of the features' size: MobileNetV2 0.35 lost 0.02 in float16 and 0.23
+# in int8, on 32 images of Office-31's webcam and calibrated with 96. A wrong layer, or ranges that do not fit the
+# samples, cost all of it.
+_FORMAT_TOLERANCE = {"float32": 0.0, "float16": 0.05, "int8": 0.5}
+
+
+@dataclass(frozen=True)
+class CheckedBase:
+    """A frozen base: its TFLite file, the position of the first layer after it, and its format."""
+
+    content: bytes
+    start: int
+    format: str
+
 
 def check_against_keras(
     content: bytes,
@@ -38,11 +53,13 @@ def check_against_keras(
     state: tuple[str, ...],
     optimizer: Optimizer,
     *,
-    batch_size: int,
-    scale: float,
-    offset: float,
+    x: np.ndarray,
+    base: Optional[CheckedBase] = None,
 ) -> None:
-    """Run ``infer``, ``evaluate`` and one step of each training signature, and compare.
+    """Run ``features``, ``infer``, ``evaluate`` and one step of each training signature, and compare.
+
+    The trained part is fed with what the base in float32 computes, and with Keras's own features where the base is
+    rounded: so it is held to float32's tolerance whatever the base's format.
 
     Parameters
     ----------
@@ -56,10 +73,10 @@ def check_against_keras(
         Paths of the state variables, in the order of ``get``.
     optimizer
         The optimizer.
-    batch_size
-        Samples in each batch.
-    scale, offset
-        Preprocessing of the input, so that the values tried are in its range.
+    x
+        ``float32 [B, ...]``: a batch of the network's input, see `check_input`.
+    base
+        The frozen base, if there is one.
 
     Raises
     ------
@@ -67,15 +84,11 @@ def check_against_keras(
         A result differs by more than rounding explains; the message says which.
     """
     run = SignatureRunner(content)
-    x = _images((batch_size, *network.input_shape)) * np.float32(scale) + np.float32(offset)
-    tables = [node.layer.input_dim for node in network.nodes if isinstance(node.layer, keras.layers.Embedding)]
-    if tables:
-        x = np.floor(np.abs(x)) % np.float32(min(tables))  # tokens
+    batch_size = len(x)
     y = np.arange(batch_size, dtype=np.int32) % network.classes
     samples = min(batch_size, _MOST_SAMPLES)
     w = (np.arange(batch_size) < samples).astype(np.float32)
     fed: dict[str, Any] = {
-        "x": x,
         "y": y,
         "w": w,
         "learning_rate": np.float32(_LEARNING_RATE),
@@ -83,17 +96,17 @@ def check_against_keras(
         "seed": np.int32(_SEED),
     }
     exact, rounded = (Reference(network, dtype).logits(x[:samples]).numpy() for dtype in ("float64", "float32"))
-    found = run("infer", x=x)["probabilities"][:samples]
+    given = {"x": x} if base is None else {"features": _features(base, network, x, samples)}
+    fed.update(given)
+    found = run("infer", **given)["probabilities"][:samples]
     _compare("infer: probabilities", found, np.exp(_log_softmax(exact)), np.exp(_log_softmax(rounded)))
     losses = [
         -_log_softmax(logits.astype(np.float64))[np.arange(samples), y[:samples]].sum() for logits in (exact, rounded)
     ]
-    _compare("evaluate: loss", run("evaluate", x=x, y=y, w=w)["loss"], *losses)
+    _compare("evaluate: loss", run("evaluate", **given, y=y, w=w)["loss"], *losses)
     initial = run("get")
     for name, first in training.items():
         run("set", **initial)
-        if name == "train_head":
-            fed["features"] = run("features", x=x)["features"]
         inputs = {key: value for key, value in fed.items() if key in run.inputs(name)}
         loss = run(name, **inputs)["loss"]
         after = dict(zip(state, (run("get")[key] for key in initial)))
@@ -112,7 +125,12 @@ def check_against_keras(
 
 
 def check_against_tensorflow(
-    content: bytes, model: TrainableModel, training: tuple[str, ...], *, scale: float, offset: float
+    content: bytes,
+    model: TrainableModel,
+    training: tuple[str, ...],
+    x: np.ndarray,
+    *,
+    base: Optional[CheckedBase] = None,
 ) -> None:
     """Run all that a compressed model can do, and compare with TensorFlow's run of the functions it was made from.
 
@@ -127,8 +145,10 @@ def check_against_tensorflow(
         What it was converted from; its variables are changed.
     training
         Names of the training signatures.
-    scale, offset
-        Preprocessing of the input, so that the values tried are in its range.
+    x
+        Input of the network, preprocessed: ``float32 [B, ...]``.
+    base
+        Its frozen base, if it has one.
 
     Raises
     ------
@@ -137,13 +157,13 @@ def check_against_tensorflow(
     """
     run = SignatureRunner(content)
     described = model.describe()
-    spec = described["infer"].inputs["x"]
-    x = _images(spec.shape) * np.float32(scale) + np.float32(offset)
+    (entry,) = described["infer"].inputs
+    entering = x if base is None else SignatureRunner(base.content)("features", x=x)["features"]
     classes = described["infer"].outputs["probabilities"].shape[1]
     fed: dict[str, Any] = {
-        "x": x,
-        "y": np.arange(len(x), dtype=np.int32) % classes,
-        "w": np.ones(len(x), np.float32),
+        entry: entering,
+        "y": np.arange(len(entering), dtype=np.int32) % classes,
+        "w": np.ones(len(entering), np.float32),
         "learning_rate": np.float32(_LEARNING_RATE),
         "mu": np.float32(0),
         "seed": np.int32(_SEED),
@@ -151,12 +171,9 @@ def check_against_tensorflow(
     shapes = {path: described["set"].inputs[key].shape for path, key in zip(model.state, run("get"))}
     initial = dict(zip(run("get"), decode_all(model.scheme.stored(), shapes).values()))
     run("set", **initial)
-    if "features" in described:
-        fed["features"] = run("features", x=x)["features"]
 
     def outcome(call: Any, name: str, factor: float) -> dict[str, np.ndarray]:
-        given = dict(fed)
-        given.update({key: fed[key] * np.float32(factor) for key in ("x", "features") if key in fed})
+        given = {**fed, entry: fed[entry] * np.float32(factor)}
         call("set", initial)
         found: dict[str, np.ndarray] = call(name, {key: given[key] for key in described[name].inputs})
         if name in training:
@@ -176,12 +193,33 @@ def check_against_tensorflow(
                 _compare(f"{name}: {key}", found[key], exact[key], moved[key])
 
 
-def _compare(what: str, found: Any, exact: Any, rounded: Any) -> None:
+def check_input(network: Network, batch_size: int, scale: float, offset: float) -> np.ndarray:
+    """Return a batch of made-up images, preprocessed, or of tokens: ``float32 [B, ...]``."""
+    x = _images((batch_size, *network.input_shape)) * np.float32(scale) + np.float32(offset)
+    tables = [node.layer.input_dim for node in network.nodes if isinstance(node.layer, keras.layers.Embedding)]
+    if tables:
+        x = np.floor(np.abs(x)) % np.float32(min(tables))  # tokens
+    return np.asarray(x, np.float32)
+
+
+def _features(base: CheckedBase, network: Network, x: np.ndarray, samples: int) -> np.ndarray:
+    """Compare the base's features with Keras's; return those that the trained part is to be checked with."""
+    entry = network.crossing(base.start)[0]
+    exact, rounded = (Reference(network, t).values_of(x[:samples], entry).numpy() for t in ("float64", "float32"))
+    features = np.asarray(SignatureRunner(base.content)("features", x=x)["features"])
+    allowed = _FORMAT_TOLERANCE[base.format]
+    _compare(f"features of the {base.format} base", features[:samples], exact, rounded, allowed=allowed)
+    if allowed:
+        features[:samples] = rounded
+    return features
+
+
+def _compare(what: str, found: Any, exact: Any, rounded: Any, *, allowed: float = 0.0) -> None:
     # A network that is sure of the right class has no loss and no gradient at all: then it is the error that counts.
     size = float(np.linalg.norm(exact)) or 1.0
     error = float(np.linalg.norm(np.asarray(found, np.float64) - exact)) / size
     rounding = float(np.linalg.norm(np.asarray(rounded, np.float64) - exact)) / size
-    if not error <= _TOLERANCE + _TIMES_ROUNDING * rounding:
+    if not error <= _TOLERANCE + allowed + _TIMES_ROUNDING * rounding:
         raise ConversionError(
             f"the converted model does not compute what Keras computes: {what} is off by {error:.2g} of its size "
             f"(rounding explains {rounding:.2g}); please report this with the model"

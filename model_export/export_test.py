@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from model_export import Bundle, Sgd, export, signing
-from model_export.bundle import MODEL
+from model_export.bundle import BASE, MODEL
 from model_export.conftest import REPOSITORY, build_in
 from model_export.errors import ConversionError, ExportError, UnsupportedLayerError
 from model_export.layers import activation
@@ -371,10 +371,12 @@ def test_manifest_of_nested_models(nested_bundle: Bundle) -> None:
 
 
 def test_manifest_tells_the_signatures_as_they_are(nested_bundle: Bundle) -> None:
-    run = SignatureRunner(nested_bundle.read(MODEL))
+    model, base = (SignatureRunner(nested_bundle.read(name)) for name in (MODEL, BASE))
     signatures = nested_bundle.manifest.signatures
-    assert set(signatures) == set(run._signatures)
+    assert set(signatures) == {*model._signatures, *base._signatures}
+    assert set(base._signatures) == {"features"}
     for name, signature in signatures.items():
+        run = base if name == "features" else model
         fed = {key: np.zeros(spec.shape, spec.dtype) for key, spec in signature.inputs.items()}
         outputs = run(name, **fed)
         assert {key: (value.shape, value.dtype.name) for key, value in outputs.items()} == {

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any, Optional
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from model_export import manifest as m
 from model_export import tensors, tflite_file
-from model_export.bundle import CHANNELS, INITIAL, MODEL, Bundle, check_target, write_bundle
-from model_export.check import check_against_keras, check_against_tensorflow
+from model_export.bundle import BASE, CHANNELS, INITIAL, MODEL, Bundle, check_target, write_bundle
+from model_export.check import CheckedBase, check_against_keras, check_against_tensorflow, check_input
 from model_export.compression.options import NO_COMPRESSION, Compression
 from model_export.compression.structured import pack_kept, prune_channels
 from model_export.conversion import convert
 from model_export.costs import Costs, StepSize
 from model_export.errors import ExportError
+from model_export.frozen_base import BASE_FORMATS, FrozenBase, calibration_input
 from model_export.measure import measure as measure_signatures
 from model_export.network import Network, Node, read_network
 from model_export.options import CONVOLUTIONS, Optimizer, Sgd, describe_optimizer
@@ -36,6 +38,8 @@ def export(
     batch_size: int,
     trainable: str = "all",
     cuts: Sequence[str] = (),
+    base_format: str = "float32",
+    calibration: Optional[np.ndarray] = None,
     optimizer: Optimizer = Sgd(),  # noqa: B008 (immutable)
     compression: Compression = NO_COMPRESSION,
     convolution: str = "auto",
@@ -64,12 +68,17 @@ def export(
         Samples in each batch; a client pads the last one with samples of weight 0.
     trainable
         "all"; "head", the layers after the base; or a layer's name, to train that layer and all after it. What lies
-        before becomes a constant of the graph, which runs fast and whose output a client can keep instead of
+        before becomes a frozen base in a file of its own, which runs fast and whose output a client can keep instead of
         computing it again. The base is a nested model that holds convolutions, or else everything up to the last
         convolution or pooling.
     cuts
         Names of layers from which on training can begin: each adds a signature that leaves earlier layers unchanged and
         takes time and memory for the later ones only.
+    base_format
+        How the frozen base holds its numbers: "float32"; "float16", half the bytes; or "int8", a quarter of the bytes
+        and integer kernels. What is trained, and the features between the two, are float32 in any case.
+    calibration
+        ``[n, ...]``: typical samples, in pixels, for ``base_format="int8"`` and only for that; a hundred or more.
     optimizer
         `Sgd` or `Adam` with its options; the learning rate is given with each step.
     compression
@@ -113,16 +122,7 @@ def export(
     -----
     While TensorFlow converts, whatever the process writes to its standard error is held back.
     """
-    if type(batch_size) is not int or batch_size < 1:
-        raise ExportError(f"batch_size is {batch_size!r}; it has to be a whole number of at least 1")
-    if not (math.isfinite(input_scale) and math.isfinite(input_offset)) or input_scale == 0:
-        raise ExportError(
-            f"input_scale={input_scale}, input_offset={input_offset}: both have to be finite, the scale not 0"
-        )
-    if convolution not in CONVOLUTIONS:
-        raise ExportError(f"convolution is {convolution!r}; it has to be one of {', '.join(CONVOLUTIONS)}")
-    if compression.quantize and not isinstance(optimizer, Sgd):
-        raise ExportError("a quantized model trains with Sgd only: on a narrow grid Adam's squares vanish")
+    _check_options(batch_size, input_scale, input_offset, convolution, compression, optimizer, base_format)
     check_target(Path(path), overwrite=overwrite)
     progress("reading the model")
     network = read_network(model)
@@ -134,12 +134,17 @@ def export(
     labels = _class_names(network, classes)
     start = first_trained(network, trainable)
     cut_positions = positions_of_cuts(network, cuts, start)
+    if not start and (base_format != "float32" or calibration is not None):
+        raise ExportError(
+            "trainable='all' leaves no frozen base, so base_format and calibration have no meaning; "
+            "use trainable='head' or a layer's name, or leave them out"
+        )
+    samples = calibration_input(calibration, base_format, network, batch_size, input_scale, input_offset)
     progress("building the training graph")
     trainable_model = TrainableModel(
         network,
         batch_size,
         start=start,
-        head_only=trainable == "head",
         cuts=cut_positions,
         optimizer=optimizer,
         compression=compression,
@@ -147,33 +152,36 @@ def export(
     )
     progress("converting")
     content = convert(trainable_model)
-    compressed = trainable_model.scheme.compresses
-    progress("comparing with Keras" if not compressed else "comparing with TensorFlow")
+    base = FrozenBase(network, batch_size, start) if start else None
+    base_content = base.convert(base_format, samples) if base else None
+    progress("comparing with Keras")
     training = {signature_of_cut(cut): position for cut, position in cut_positions.items()}
-    signatures = trainable_model.describe()
+    signatures = {**({"features": base.describe()} if base else {}), **trainable_model.describe()}
     training.update({name: start for name in ("train", "train_head") if name in signatures})
     state = tuple(trainable_model.state)
-    if compressed:
-        check_against_tensorflow(content, trainable_model, tuple(training), scale=input_scale, offset=input_offset)
+    x = check_input(network, batch_size, input_scale, input_offset) if samples is None else samples[:batch_size]
+    checked = None if base_content is None else CheckedBase(base_content, start, base_format)
+    if trainable_model.scheme.compresses:
+        check_against_tensorflow(content, trainable_model, tuple(training), x, base=checked)
     else:
-        check_against_keras(
-            content, network, training, state, optimizer, batch_size=batch_size, scale=input_scale, offset=input_offset
-        )
+        check_against_keras(content, network, training, state, optimizer, x=x, base=checked)
     sizes = {name: _size_of_step(network, first, batch_size) for name, first in training.items()}
     measured = None
     if measure:
         progress("measuring training steps")
         measured = measure_signatures(content, signatures, list(sizes))
     progress("writing the bundle")
+    contents = [content] if base_content is None else [content, base_content]
     manifest = m.Manifest(
         format=m.FORMAT,
         name=name or model.name,
         versions={"pocketfleet": _version(), "tensorflow": tf.__version__, "keras": keras.__version__},
-        minimum_runtime=tflite_file.minimum_runtime(content),
+        minimum_runtime=tflite_file.newest_of(map(tflite_file.minimum_runtime, contents)),
         input=m.InputSpec(network.input_shape, "float32", float(input_scale), float(input_offset)),
         classes=labels,
         batch_size=batch_size,
         trainable=trainable,
+        base_format=base_format if base else "",
         optimizer=describe_optimizer(optimizer),
         cuts=tuple(cuts),
         state=state,
@@ -184,7 +192,30 @@ def export(
         files={},
     )
     files.update({MODEL: content, INITIAL: bytes(tensors.pack(trainable_model.scheme.stored()))})
+    if base_content is not None:
+        files[BASE] = base_content
     return write_bundle(path, manifest, files, signing_key=signing_key, overwrite=overwrite)
+
+
+def _check_options(
+    batch_size: int,
+    scale: float,
+    offset: float,
+    convolution: str,
+    compression: Compression,
+    optimizer: Optimizer,
+    base_format: str,
+) -> None:
+    if type(batch_size) is not int or batch_size < 1:
+        raise ExportError(f"batch_size is {batch_size!r}; it has to be a whole number of at least 1")
+    if not (math.isfinite(scale) and math.isfinite(offset)) or scale == 0:
+        raise ExportError(f"input_scale={scale}, input_offset={offset}: both have to be finite, the scale not 0")
+    if convolution not in CONVOLUTIONS:
+        raise ExportError(f"convolution is {convolution!r}; it has to be one of {', '.join(CONVOLUTIONS)}")
+    if compression.quantize and not isinstance(optimizer, Sgd):
+        raise ExportError("a quantized model trains with Sgd only: on a narrow grid Adam's squares vanish")
+    if base_format not in BASE_FORMATS:
+        raise ExportError(f"base_format is {base_format!r}; it has to be one of {', '.join(BASE_FORMATS)}")
 
 
 def _class_names(network: Network, classes: Optional[Sequence[str]]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from model_export import tflite_file
-from model_export.bundle import MODEL, Bundle
+from model_export.bundle import BASE, MODEL, Bundle
 from model_export.manifest import Manifest
 from model_export.signing import fingerprint
 
@@ -44,6 +44,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "classes": list(manifest.classes),
         "batch_size": manifest.batch_size,
         "trainable": manifest.trainable,
+        "base_format": manifest.base_format or None,
         "optimizer": dict(manifest.optimizer),
         "compression": dict(manifest.compression),
         "cuts": list(manifest.cuts),
@@ -76,6 +77,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "parts": _parts(manifest),
         "measured": _where_measured(manifest),
         "ops": tflite_file.op_counts(bundle.read(MODEL)),
+        "base_ops": tflite_file.op_counts(bundle.read(BASE)) if BASE in manifest.files else None,
         "files": {name: entry.bytes for name, entry in manifest.files.items()},
     }
 
@@ -166,6 +168,7 @@ def render(description: dict[str, Any]) -> str:
         f"  classes      {len(d['classes'])}: {_shortened(d['classes'])}",
         f"  training     {d['trainable']}, batches of {d['batch_size']}, {name}{', ' + optimizer if optimizer else ''}",
         f"  compression  {', '.join(f'{key} {value}' for key, value in d['compression'].items()) or 'none'}",
+        f"  frozen base  {d['base_format'] or 'none'}",
         f"  cuts         {', '.join(d['cuts']) or 'none'}",
         f"  runtime      TensorFlow Lite {d['minimum_runtime'] or 'unknown'} or newer",
         f"  made with    {', '.join(f'{name} {version}' for name, version in d['versions'].items())}",
@@ -188,6 +191,7 @@ def render(description: dict[str, Any]) -> str:
         *_bars(d),
         "",
         f"ops   {', '.join(f'{op} {count}' for op, count in d['ops'].items())}",
+        *([f"base  {', '.join(f'{op} {count}' for op, count in d['base_ops'].items())}"] if d["base_ops"] else []),
         f"files {', '.join(f'{name} {size:,} bytes' for name, size in d['files'].items())}",
     ]
     return "\n".join(lines)

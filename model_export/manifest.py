@@ -90,7 +90,7 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``manifest.json``."""
+    """``manifest.json``; ``base_format`` is how a frozen base holds its numbers, "" without one."""
 
     format: int
     name: str
@@ -100,6 +100,7 @@ class Manifest:
     classes: tuple[str, ...]
     batch_size: int
     trainable: str
+    base_format: str
     optimizer: Mapping[str, Any]
     cuts: tuple[str, ...]
     state: tuple[str, ...]
@@ -333,6 +334,7 @@ _READERS: dict[tuple[Any, str], Any] = {
     (Manifest, "classes"): _each(_text),
     (Manifest, "batch_size"): _natural,
     (Manifest, "trainable"): _text,
+    (Manifest, "base_format"): _text,
     (Manifest, "optimizer"): _scalars,
     (Manifest, "cuts"): _each(_text),
     (Manifest, "state"): _each(_text),

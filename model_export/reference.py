@@ -48,6 +48,10 @@ class Reference:
 
     def logits(self, x: np.ndarray, first: Optional[int] = None, seed: int = 0) -> Any:
         """Logits ``[B, K]`` of ``x``; layers from position ``first`` on in training mode."""
+        return self.values_of(x, self._network.logits, first, seed)
+
+    def values_of(self, x: np.ndarray, name: str, first: Optional[int] = None, seed: int = 0) -> Any:
+        """Output of the layer ``name``; otherwise like `logits`."""
         values = {INPUT: tf.constant(x, self._dtype)}
         for position, node in enumerate(self._network.nodes):
             layer, inputs = self._layers[node.name], [values[name] for name in node.inputs]
@@ -57,7 +61,9 @@ class Reference:
                 values[node.name] = inputs[0] * tf.cast(mask, self._dtype) if training else inputs[0]
             else:
                 values[node.name] = layer(inputs if len(inputs) > 1 else inputs[0], training=training)
-        return values[self._network.logits]
+            if node.name == name:
+                break
+        return values[name]
 
     def step(
         self, x: np.ndarray, y: np.ndarray, learning_rate: float, optimizer: Optimizer, *, first: int, seed: int = 0

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from model_export.conversion import to_tflite
+from model_export.conversion import convert_in_any_order
 from model_export.network import read_network
 from model_export.options import Sgd
 from model_export.runner import SignatureRunner
@@ -24,7 +24,7 @@ def converted() -> bytes:
     """A ResNet-20 of a quarter of the width as the converter leaves it."""
     keras.utils.set_random_seed(3)
     model = build("resnet20", (16, 16, 3), 4, width=0.25)
-    return to_tflite(TrainableModel(read_network(model), 16, start=0, head_only=False, cuts={}, optimizer=Sgd()))
+    return convert_in_any_order(TrainableModel(read_network(model), 16, start=0, cuts={}, optimizer=Sgd()))
 
 
 def test_results_are_the_same_bit_for_bit(converted: bytes) -> None:

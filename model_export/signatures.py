@@ -48,9 +48,8 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
     batch_size
         Samples in each batch.
     start
-        Position of the first layer that is carried as state; those before it become constants.
-    head_only
-        Whether there is no signature ``train``, only ``train_head``.
+        Position of the first layer that is carried as state. What lies before it is a file of its own
+        (`model_export.frozen_base`), and the signatures take its ``features`` in place of ``x``.
     cuts
         Position of each cut by the name of its layer.
     optimizer
@@ -67,7 +66,6 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         batch_size: int,
         *,
         start: int,
-        head_only: bool,
         cuts: Mapping[str, int],
         optimizer: Optimizer,
         compression: Compression = NO_COMPRESSION,
@@ -80,9 +78,6 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         self._start = start
         self._optimizer = optimizer
         carried = network.nodes[start:]
-        self._constants = {
-            path: variable.numpy() for node in network.nodes[:start] for path, variable in node.variables.items()
-        }
         initial = {path: variable.numpy() for node in carried for path, variable in node.variables.items()}
         self._shapes = {path: value.shape for path, value in initial.items()}
         self._keys = {path: f"v{i:04d}" for i, path in enumerate(initial)}
@@ -106,7 +101,7 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
             for i, path in enumerate(trained)
             if optimizer.proximal
         }
-        self._functions = self._define(head_only, cuts)
+        self._functions = self._define(cuts)
         self.concrete = {
             name: tf.function(function.body, autograph=False).get_concrete_function(**function.inputs)
             for name, function in self._functions.items()
@@ -129,28 +124,19 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
             )
         return described
 
-    def _define(self, head_only: bool, cuts: Mapping[str, int]) -> dict[str, _Function]:
-        functions: dict[str, _Function] = {}
-        if not head_only:
-            functions["train"] = self._train(self._start, from_features=False)
+    def _define(self, cuts: Mapping[str, int]) -> dict[str, _Function]:
+        functions = {"train_head" if self._start else "train": self._train(self._start)}
         for cut, position in cuts.items():
             name = signature_of_cut(cut)
             if name in functions:
                 raise ExportError(
                     f"cut {cut!r}: another cut already has the signature {name}; rename one of the layers"
                 )
-            functions[name] = self._train(position, from_features=False)
-        x = {"x": self._input("x", self._network.input_shape)}
+            functions[name] = self._train(position)
+        entry = {self._given.name: self._given}
         labels = {"y": self._input("y", (), tf.int32), "w": self._input("w", ())}
-        if self._start:
-            features = {"features": self._features_input()}
-            functions["features"] = _Function(x, lambda x: {"features": self._base(x)})
-            functions["train_head"] = self._train(self._start, from_features=True)
-            functions["evaluate_head"] = _Function(
-                {**features, **labels}, lambda features, y, w: self._evaluate(features, y, w)
-            )
-        functions["evaluate"] = _Function({**x, **labels}, lambda x, y, w: self._evaluate(self._base(x), y, w))
-        functions["infer"] = _Function(x, lambda x: {"probabilities": tf.nn.softmax(self._logits(self._base(x)))})
+        functions["evaluate"] = _Function({**entry, **labels}, self._evaluate)
+        functions["infer"] = _Function(entry, self._infer)
         functions["get"] = _Function({}, self._get)
         values = {
             key: tf.TensorSpec(self._shapes[path], self._state[path].dtype, key) for path, key in self._keys.items()
@@ -166,29 +152,30 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
         """Name of the value that enters the carried layers."""
         return self._network.crossing(self._start)[0] if self._start else INPUT
 
-    def _features_input(self) -> Any:
-        return self._input("features", self._network.shape_of(self._entry))
+    @property
+    def _given(self) -> Any:
+        """What the signatures take: the network's input, or the features of the frozen base."""
+        if self._start:
+            return self._input("features", self._network.shape_of(self._entry))
+        return self._input("x", self._network.input_shape)
 
-    def _base(self, x: Tensor) -> Tensor:
-        """Compute the constant part: input to features."""
-        nodes = self._network.nodes[: self._start]
-        return forward(self._network, nodes, {INPUT: x}, self._constants, constant=True).values[self._entry]
-
-    def _logits(self, features: Tensor) -> Tensor:
+    def _logits(self, given: Tensor) -> Tensor:
         nodes = self._network.nodes[self._start :]
         weights = self.scheme.weights({path: variable.read_value() for path, variable in self._state.items()})
-        given = {self._entry: features}
-        passed = forward(self._network, nodes, given, weights, scheme=self.scheme, convolution=self._convolution)
+        entering = {self._entry: given}
+        passed = forward(self._network, nodes, entering, weights, scheme=self.scheme, convolution=self._convolution)
         return passed.values[self._network.logits]
 
-    def _evaluate(self, features: Tensor, y: Tensor, w: Tensor) -> dict[str, Tensor]:
-        scores = cross_entropy(self._logits(features), y, w)
+    def _infer(self, **fed: Tensor) -> dict[str, Tensor]:
+        return {"probabilities": tf.nn.softmax(self._logits(fed[self._given.name]))}
+
+    def _evaluate(self, **fed: Tensor) -> dict[str, Tensor]:
+        scores = cross_entropy(self._logits(fed[self._given.name]), fed["y"], fed["w"])
         return {"loss": scores.loss, "correct": scores.correct}
 
-    def _train(self, first: int, *, from_features: bool) -> _Function:
-        entry = self._features_input() if from_features else self._input("x", self._network.input_shape)
+    def _train(self, first: int) -> _Function:
         inputs = {
-            entry.name: entry,
+            self._given.name: self._given,
             "y": self._input("y", (), tf.int32),
             "w": self._input("w", ()),
             "learning_rate": tf.TensorSpec([], tf.float32, "learning_rate"),
@@ -200,12 +187,11 @@ class TrainableModel(tf.Module):  # type: ignore[misc]
             inputs["seed"] = tf.TensorSpec([], tf.int32, "seed")
 
         def step(**fed: Tensor) -> dict[str, Tensor]:
-            features = fed["features"] if from_features else self._base(fed["x"])
             number = None if self._steps is None else self._steps.read_value() + 1.0
             batch = Batch(fed["y"], fed["w"], fed["learning_rate"], fed.get("mu"), fed.get("seed"), number)
             result = gradient_step(
                 self._network,
-                {self._entry: features},
+                {self._entry: fed[self._given.name]},
                 {path: variable.read_value() for path, variable in self._state.items()},
                 {path: _read(slots) for path, slots in self._slots.items()},
                 {path: variable.read_value() for path, variable in self._anchors.items()},

@@ -5,9 +5,19 @@ from __future__ import annotations
 import importlib
 import struct
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["foreign_ops", "minimum_runtime", "op_counts", "op_names", "read_model", "rename_signature", "schema"]
+__all__ = [
+    "foreign_ops",
+    "minimum_runtime",
+    "newest_of",
+    "op_counts",
+    "op_names",
+    "read_model",
+    "rename_signature",
+    "schema",
+]
 
 _SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
 # The schema lists StableHLO among its own ops, but no runtime on a device computes them.
@@ -59,6 +69,11 @@ def minimum_runtime(content: bytes) -> str:
             data: bytes = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
             return data.rstrip(b"\0").decode()
     return ""
+
+
+def newest_of(versions: Iterable[str]) -> str:
+    """Return the newest of versions such as "2.7.0"; "" is older than all."""
+    return max(versions, key=lambda version: [int(part) for part in version.split(".") if part.isdigit()])
 
 
 def rename_signature(content: bytes, name: str, shorter: str) -> bytes:

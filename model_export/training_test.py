@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from model_export import Adam, Sgd, export
-from model_export.bundle import MODEL, Bundle
+from model_export.bundle import BASE, MODEL, Bundle
 from model_export.conftest import Judge, Play, Values, build_in, keras_steps, weights_by_path
 from model_export.network import read_network
 from model_export.options import Optimizer
 from model_export.reference import Reference, keras_optimizer
-from model_export.runner import SignatureRunner
 from model_export.signatures import signature_of_cut
 
 L = keras.layers
@@ -215,7 +214,6 @@ def test_head_carries_and_trains_the_dense_layers_only(head: Bundle) -> None:
     assert set(head.manifest.signatures) == {
         "features",
         "train_head",
-        "evaluate_head",
         "evaluate",
         "infer",
         "get",
@@ -229,20 +227,15 @@ def test_head_carries_and_trains_the_dense_layers_only(head: Bundle) -> None:
 def test_features_and_head_are_the_whole_path(head: Bundle, play: Play) -> None:
     (x, y) = batches(1)[0]
     w = np.ones(BATCH, np.float32)
-    content = head.read(MODEL)
-    (features,) = (result["features"] for result in play(content, [("features", {"x": x})]))
+    (features,) = (result["features"] for result in play(head.read(BASE), [("features", {"x": x})]))
     fed = {"features": features, "y": y, "w": w}
-    step, got, by_features, by_x = play(
-        content,
-        [
-            ("train_head", {**fed, "learning_rate": np.float32(RATE)}),
-            ("get", {}),
-            ("evaluate_head", fed),
-            ("evaluate", {"x": x, "y": y, "w": w}),
-        ],
+    train = ("train_head", {**fed, "learning_rate": np.float32(RATE)})
+    inferred, scored, step, got = play(
+        head.read(MODEL), [("infer", {"features": features}), ("evaluate", fed), train, ("get", {})]
     )
-    assert by_features["loss"] == pytest.approx(by_x["loss"], rel=1e-5)
-    assert by_features["correct"] == by_x["correct"]
+    expected_probabilities = keras.ops.softmax(build_in("float32", small)(x, training=False))
+    np.testing.assert_allclose(inferred["probabilities"], expected_probabilities, rtol=1e-5, atol=1e-6)
+    assert scored["loss"] == pytest.approx(-np.log(inferred["probabilities"][np.arange(BATCH), y]).sum(), rel=1e-5)
     network = read_network(build_in("float32", small))
     before = {path: variable.numpy() for node in network.nodes for path, variable in node.variables.items()}
     expected = []
@@ -261,18 +254,23 @@ def suffix(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     )
 
 
-def test_training_from_a_layer_by_features_or_by_x_is_the_same(suffix: Bundle) -> None:
+def test_cut_behind_a_base_trains_from_features(suffix: Bundle, play: Play) -> None:
     (x, y) = batches(1)[0]
-    run = SignatureRunner(suffix.read(MODEL))
-    initial = run("get")
-    one = run("train", **feed(x, y))["loss"], run("get")
-    run("set", **initial)
+    (features,) = (result["features"] for result in play(suffix.read(BASE), [("features", {"x": x})]))
     fed = {key: value for key, value in feed(x, y).items() if key != "x"}
-    other = run("train_head", features=run("features", x=x)["features"], **fed)["loss"], run("get")
-    assert one[0] == pytest.approx(other[0], rel=1e-6)
-    for name, value in one[1].items():
-        np.testing.assert_allclose(other[1][name], value, rtol=1e-5, atol=1e-7)
-    assert set(suffix.manifest.signatures) >= {"train", "train_from_hidden", "train_head", "features"}
+    calls: list[Any] = [("train_from_hidden", {"features": features, **fed}), ("get", {})]
+    step, got = play(suffix.read(MODEL), calls)
+    network = read_network(build_in("float32", small))
+    before = {path: variable.numpy() for node in network.nodes for path, variable in node.variables.items()}
+    expected = []
+    for dtype in ("float64", "float32"):
+        reference = Reference(network, dtype)
+        loss = reference.step(x, y, RATE, Sgd(), first=network.index("hidden"))
+        expected.append(Values(loss, {path: reference.values[path] for path in suffix.manifest.state}))
+    Judge(before, *expected).accept(Values(float(step["loss"]), values_of(suffix, got)))
+    assert set(suffix.manifest.signatures) == {
+        "features", "train_head", "train_from_hidden", "evaluate", "infer", "get", "set"
+    }  # fmt: skip
     assert suffix.manifest.state[0] == "conv3/kernel"
 
 

@@ -202,12 +202,13 @@ def _make_narrow_arrays(output: Path) -> None:
 
 def _make_bad_bundles(output: Path) -> None:
     from model_export.bundle import MANIFEST, MODEL, SIGNATURE, Bundle
+    from model_export.manifest import FORMAT
     from model_export.signing import sign
 
     bundle = Bundle.load(output / "head")
     trusted = (output / "trusted-private.pem").read_bytes()
     good = {path.name: path.read_bytes() for path in sorted((output / "head").iterdir())}
-    later = dataclasses.replace(bundle.manifest, format=bundle.manifest.format + 1).to_json()
+    later = dataclasses.replace(bundle.manifest, format=FORMAT + 1).to_json()
     later = later.replace(b'"name": "head"', b'"name": "head",\n "what_came_later": []')
     model = bytearray(good[MODEL])
     model[len(model) // 2] ^= 1

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
     from model_export.options import Optimizer
@@ -42,6 +42,12 @@ examples:
         parser.add_argument("--class-names", metavar="A,B,...", help="names of the classes (default: their numbers)")
         parser.add_argument("--train", default="all", metavar="all|head|LAYER", help="what trains (default: all)")
         parser.add_argument("--cuts", default="", metavar="LAYER,...", help="layers from which on training may begin")
+        parser.add_argument(
+            "--base-format", default="float32", metavar="FORMAT", help="of a frozen base: float32, float16 or int8"
+        )
+        parser.add_argument(
+            "--calibration", type=Path, metavar="FILE.npz", help="typical samples, as x, for --base-format int8"
+        )
         parser.add_argument("--batch", type=int, default=16, metavar="N", help="batch size (default: 16)")
         parser.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd", help="default: %(default)s")
         parser.add_argument("--momentum", type=float, metavar="X", help="of SGD (default: 0)")
@@ -116,6 +122,8 @@ examples:
             optimizer=_optimizer(options),
             compression=_compression(options),
             convolution=options.convolution,
+            base_format=options.base_format,
+            calibration=_samples(options.calibration),
             name=options.name,
             classes=options.class_names.split(",") if options.class_names else None,
             input_scale=scale if options.scale is None else options.scale,
@@ -171,6 +179,21 @@ def _optimizer(options: argparse.Namespace) -> Optimizer:
     given = {name: value for name in own[options.optimizer] if (value := getattr(options, name)) is not None}
     shared = {name: getattr(options, name) for name in ("weight_decay", "proximal", "clip_norm")}
     return choices.Adam(**given, **shared) if options.optimizer == "adam" else choices.Sgd(**given, **shared)
+
+
+def _samples(path: Optional[Path]) -> Any:
+    """Read the array ``x`` of an ``.npz`` file."""
+    import numpy as np
+
+    from model_export.errors import ExportError
+
+    if path is None:
+        return None
+    try:
+        with np.load(path) as archive:
+            return archive["x"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExportError(f"--calibration {path}: not an .npz file with samples as x: {error}") from None
 
 
 def _input_shape(text: str) -> tuple[int, ...]:

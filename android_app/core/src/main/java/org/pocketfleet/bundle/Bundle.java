@@ -26,6 +26,9 @@ public final class Bundle {
   /** The model's file. */
   public static final String MODEL = "model.tflite";
 
+  /** The file of the frozen base, where there is one. */
+  public static final String BASE = "base.tflite";
+
   static final String MANIFEST = "manifest.json";
   static final String SIGNATURE = "manifest.sig";
   private static final String INITIAL = "initial.safetensors";

@@ -30,6 +30,7 @@ final class ManifestReader {
     List<String> classes = fields.take("classes", Fields.each(Fields::text));
     int batchSize = fields.take("batch_size", Fields::small);
     String trainable = fields.take("trainable", Fields::text);
+    fields.take("base_format", Fields::text);
     fields.take("optimizer", Fields.byName(Fields::scalar));
     List<String> cuts = fields.take("cuts", Fields.each(Fields::text));
     List<String> state = fields.take("state", Fields.each(Fields::text));

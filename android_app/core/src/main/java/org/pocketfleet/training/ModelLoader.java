@@ -6,7 +6,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Set;
 import org.pocketfleet.bundle.Bundle;
 import org.pocketfleet.bundle.BundleException;
 import org.pocketfleet.bundle.BundleFormatException;
@@ -19,6 +18,8 @@ import org.tensorflow.lite.Interpreter;
 final class ModelLoader {
   private static final List<String> BATCHED = Arrays.asList("x", "features", "y", "w");
 
+  private static final String FEATURES = "features";
+
   private final Manifest manifest;
   private final Interpreter interpreter;
 
@@ -28,13 +29,28 @@ final class ModelLoader {
   }
 
   /**
-   * Loads a model.
+   * Loads the model that is trained.
    *
    * @throws BundleException its file was altered, or it is not what the manifest says
    * @throws TrainingException TensorFlow Lite cannot be used on this device
    */
-  static Interpreter load(Bundle bundle, int threads) throws BundleException, TrainingException {
-    ByteBuffer model = bundle.read(Bundle.MODEL).order(ByteOrder.nativeOrder());
+  static Interpreter model(Bundle bundle, int threads) throws BundleException, TrainingException {
+    return load(bundle, Bundle.MODEL, threads);
+  }
+
+  /**
+   * Loads the frozen base.
+   *
+   * @throws BundleException its file was altered, or it is not what the manifest says
+   * @throws TrainingException TensorFlow Lite cannot be used on this device
+   */
+  static Interpreter base(Bundle bundle, int threads) throws BundleException, TrainingException {
+    return load(bundle, Bundle.BASE, threads);
+  }
+
+  private static Interpreter load(Bundle bundle, String file, int threads)
+      throws BundleException, TrainingException {
+    ByteBuffer model = bundle.read(file).order(ByteOrder.nativeOrder());
     Interpreter interpreter;
     try {
       // It allocates its tensors at once, and so hands to XNNPACK what that can do.
@@ -43,7 +59,8 @@ final class ModelLoader {
       throw new BundleFormatException(
           String.format(
               Locale.ROOT,
-              "the model of bundle '%s' is not accepted by %s (it asks for %s or newer): %s",
+              "%s of bundle '%s' is not accepted by %s (it asks for %s or newer): %s",
+              file,
               bundle.manifest().name(),
               Trainer.runtime(),
               bundle.manifest().minimumRuntime(),
@@ -54,7 +71,7 @@ final class ModelLoader {
     }
     boolean fits = false;
     try {
-      new ModelLoader(bundle.manifest(), interpreter).check();
+      new ModelLoader(bundle.manifest(), interpreter).check(file);
       fits = true;
       return interpreter;
     } finally {
@@ -64,21 +81,22 @@ final class ModelLoader {
     }
   }
 
-  private void check() throws BundleFormatException {
+  private void check(String file) throws BundleFormatException {
+    boolean hasBase = manifest.signatures().containsKey(FEATURES);
+    String entry = hasBase ? FEATURES : "x";
     require("get");
     require("set");
-    require("infer", "x");
-    require("evaluate", "x", "y", "w");
-    Set<String> there = manifest.signatures().keySet();
-    if (there.contains("train_head")) {
-      require("features", "x");
-      require("train_head", "features", "y", "w", "learning_rate");
-      require("evaluate_head", "features", "y", "w");
-    } else {
-      require("train", "x", "y", "w", "learning_rate");
+    require("infer", entry);
+    require("evaluate", entry, "y", "w");
+    require(hasBase ? "train_head" : "train", entry, "y", "w", "learning_rate");
+    if (hasBase) {
+      require(FEATURES, "x");
     }
     List<String> found = Arrays.asList(interpreter.getSignatureKeys());
     for (Map.Entry<String, Signature> signature : manifest.signatures().entrySet()) {
+      if (file.equals(Bundle.BASE) != signature.getKey().equals(FEATURES)) {
+        continue;
+      }
       if (!found.contains(signature.getKey())) {
         throw misfit("its model has no signature " + signature.getKey());
       }

@@ -18,19 +18,21 @@ import org.tensorflow.lite.TensorFlowLite;
 
 /**
  * Trains, evaluates and applies a bundle's model with TensorFlow Lite. One model with its state, in
- * one interpreter; for one thread at a time.
+ * one interpreter, and its frozen base, if it has one, in another; for one thread at a time.
  */
 public final class Trainer implements AutoCloseable {
   private static final String HEAD = "train_head";
   private static final String FEATURES = "features";
   private static final String SAMPLES = "x";
+  private static final String PROBABILITIES = "probabilities";
 
   private final Bundle bundle;
   private final Manifest manifest;
   private final Interpreter interpreter;
   private final Weights weights;
   private final Batch batch;
-  private final Batch featuresBatch;
+  private final Batch entering;
+  private final FrozenBase base;
   private final Map<String, SignatureCall> calls = new LinkedHashMap<>();
   private Dataset cachedFor;
   private Tensor cached;
@@ -46,14 +48,21 @@ public final class Trainer implements AutoCloseable {
   public Trainer(Bundle bundle, int threads) throws BundleException, TrainingException {
     this.bundle = bundle;
     this.manifest = bundle.manifest();
-    this.interpreter = ModelLoader.load(bundle, threads == 0 ? defaultThreads() : threads);
+    int used = threads == 0 ? defaultThreads() : threads;
+    this.interpreter = ModelLoader.model(bundle, used);
     boolean opened = false;
     try {
       this.weights = new Weights(interpreter, manifest);
-      this.batch = new Batch(manifest.signatures().get("evaluate").inputs().get(SAMPLES));
-      this.featuresBatch =
-          hasFeatures() ? new Batch(manifest.signatures().get(HEAD).inputs().get(FEATURES)) : null;
       setWeights(bundle.initial());
+      Batch given = new Batch(manifest.signatures().get("evaluate").inputs().get(entry()));
+      this.entering = given;
+      if (hasFeatures()) {
+        this.batch = new Batch(manifest.signatures().get(FEATURES).inputs().get(SAMPLES));
+        this.base = new FrozenBase(bundle, used, batch, given);
+      } else {
+        this.batch = given;
+        this.base = null;
+      }
       opened = true;
     } catch (WeightsException impossible) {
       throw new IllegalStateException("the initial weights were checked", impossible);
@@ -134,8 +143,7 @@ public final class Trainer implements AutoCloseable {
    * @throws TrainingException TensorFlow Lite failed
    */
   public Evaluation evaluate(Dataset data) throws TrainingException {
-    SignatureCall call = call("evaluate", batch, SAMPLES);
-    return evaluate(data, Samples.of(data, manifest.input()), batch, call);
+    return evaluate(data, Samples.of(data, manifest.input()), batch, featuresCall());
   }
 
   /**
@@ -146,8 +154,7 @@ public final class Trainer implements AutoCloseable {
    */
   public Evaluation evaluateHead(Dataset data, Tensor features) throws TrainingException {
     requireFeatures();
-    SignatureCall call = call("evaluate_head", featuresBatch, FEATURES);
-    return evaluate(data, Samples.of(features), featuresBatch, call);
+    return evaluate(data, Samples.of(features), entering, null);
   }
 
   /**
@@ -158,7 +165,7 @@ public final class Trainer implements AutoCloseable {
    */
   public Tensor features(Dataset data) throws TrainingException {
     requireFeatures();
-    return apply(data, featuresCall(), FEATURES);
+    return apply(data, null, FEATURES, entering.samples());
   }
 
   /**
@@ -167,7 +174,8 @@ public final class Trainer implements AutoCloseable {
    * @throws TrainingException TensorFlow Lite failed
    */
   public Tensor predict(Dataset data) throws TrainingException {
-    return apply(data, call("infer", batch, SAMPLES), "probabilities");
+    SignatureCall infer = call("infer");
+    return apply(data, infer, PROBABILITIES, infer.output(PROBABILITIES));
   }
 
   /**
@@ -194,6 +202,9 @@ public final class Trainer implements AutoCloseable {
   @Override
   public void close() {
     interpreter.close();
+    if (base != null) {
+      base.close();
+    }
     calls.clear();
     cachedFor = null;
     cached = null;
@@ -201,10 +212,7 @@ public final class Trainer implements AutoCloseable {
 
   /** Gets ready for steps on a dataset, with the features of a frozen base if they are kept. */
   TrainingStep prepare(Dataset data, FitOptions options) throws TrainingException {
-    String name = trainSignature(options.cut());
-    boolean head = name.equals(HEAD);
-    Batch labelled = head ? featuresBatch : batch;
-    SignatureCall train = call(name, labelled, head ? FEATURES : SAMPLES);
+    SignatureCall train = call(trainSignature(options.cut()));
     train.input("learning_rate").putFloat(0, (float) options.learningRate());
     ByteBuffer mu = train.input("mu");
     if (mu != null) {
@@ -216,12 +224,12 @@ public final class Trainer implements AutoCloseable {
               "bundle '%s' was exported without a proximal term; export it with one",
               manifest.name()));
     }
-    if (head && options.cacheFeatures()) {
-      return new TrainingStep(
-          data, Samples.of(cachedFeatures(data)), labelled, null, labelled, train);
+    if (hasFeatures() && options.cacheFeatures()) {
+      Samples features = Samples.of(cachedFeatures(data));
+      return new TrainingStep(data, features, entering, null, entering, train);
     }
     Samples samples = Samples.of(data, manifest.input());
-    return new TrainingStep(data, samples, batch, head ? featuresCall() : null, labelled, train);
+    return new TrainingStep(data, samples, batch, featuresCall(), entering, train);
   }
 
   private String trainSignature(String cut) throws TrainingException {
@@ -247,14 +255,18 @@ public final class Trainer implements AutoCloseable {
     return cached;
   }
 
-  private Evaluation evaluate(Dataset data, Samples samples, Batch into, SignatureCall call)
+  private Evaluation evaluate(Dataset data, Samples samples, Batch into, SignatureCall features)
       throws TrainingException {
+    SignatureCall call = call("evaluate");
     double loss = 0;
     double correct = 0;
     for (int from = 0; from < data.size(); from += into.size()) {
       int count = Math.min(into.size(), data.size() - from);
       into.fill(samples, null, from, count);
-      into.label(data, null, from, count);
+      if (features != null) {
+        features.run();
+      }
+      entering.label(data, null, from, count);
       call.run();
       loss += call.output("loss").getFloat(0);
       correct += call.output("correct").getFloat(0);
@@ -262,10 +274,18 @@ public final class Trainer implements AutoCloseable {
     return new Evaluation(loss / data.size(), correct / data.size());
   }
 
-  private Tensor apply(Dataset data, SignatureCall call, String output) throws TrainingException {
-    ByteBuffer made = call.output(output);
+  /** Runs the base, if there is one, and then {@code call}, if there is one, on all samples. */
+  private Tensor apply(Dataset data, SignatureCall call, String output, ByteBuffer made)
+      throws TrainingException {
+    SignatureCall features = featuresCall();
     int bytes = made.capacity() / batch.size();
-    int[] shape = manifest.signatures().get(call.name()).outputs().get(output).shape();
+    int[] shape =
+        manifest
+            .signatures()
+            .get(call == null ? FEATURES : call.name())
+            .outputs()
+            .get(output)
+            .shape();
     shape[0] = data.size();
     if ((long) bytes * data.size() > Integer.MAX_VALUE) {
       throw new TrainingException(
@@ -282,7 +302,12 @@ public final class Trainer implements AutoCloseable {
     for (int from = 0; from < data.size(); from += batch.size()) {
       int count = Math.min(batch.size(), data.size() - from);
       batch.fill(samples, null, from, count);
-      call.run();
+      if (features != null) {
+        features.run();
+      }
+      if (call != null) {
+        call.run();
+      }
       ByteBuffer part = made.duplicate();
       part.position(0).limit(count * bytes);
       all.put(part);
@@ -290,22 +315,19 @@ public final class Trainer implements AutoCloseable {
     return result;
   }
 
+  /** Turns what is in {@code batch} into what is in {@code entering}; null: they are the same. */
   private SignatureCall featuresCall() {
-    SignatureCall call = calls.get(FEATURES);
-    if (call == null) {
-      Map<String, ByteBuffer> buffers = batch.buffers(SAMPLES);
-      // What the base returns is what the head takes.
-      buffers.put(FEATURES, featuresBatch.samples());
-      call = new SignatureCall(interpreter, FEATURES, signature(FEATURES), buffers);
-      calls.put(FEATURES, call);
-    }
-    return call;
+    return base == null ? null : base.features();
   }
 
-  private SignatureCall call(String name, Batch inputs, String samples) {
+  private String entry() {
+    return hasFeatures() ? FEATURES : SAMPLES;
+  }
+
+  private SignatureCall call(String name) {
     SignatureCall call = calls.get(name);
     if (call == null) {
-      call = new SignatureCall(interpreter, name, signature(name), inputs.buffers(samples));
+      call = new SignatureCall(interpreter, name, signature(name), entering.buffers(entry()));
       calls.put(name, call);
     }
     return call;

@@ -114,7 +114,8 @@ public class TrainerTest {
         }
         long perStep = (threads.getThreadAllocatedBytes(thread) - before) / steps;
         Samples samples = Samples.of(data, trainer.manifest().input());
-        Batch batch = new Batch(trainer.manifest().signatures().get("evaluate").inputs().get("x"));
+        String entry = trainer.hasFeatures() ? "features" : "train";
+        Batch batch = new Batch(trainer.manifest().signatures().get(entry).inputs().get("x"));
         before = threads.getThreadAllocatedBytes(thread);
         for (int at = 0; at < steps; at++) {
           batch.fill(samples, order, 64, 13);
