@@ -174,5 +174,5 @@ def test_manifest_errors_name_the_key(small: Bundle, change: object, message: st
 
 
 def test_export_that_cannot_measure_says_how_to_do_without(unmeasured: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"cannot measure a step of train: .*; export without measuring"):
-        measure(b"no model", unmeasured.manifest.signatures, ["train"])
+    with pytest.raises(ExportError, match=r"cannot measure a step of train_head: .*; export without measuring"):
+        measure(b"no model", unmeasured.manifest.signatures, ["train_head"])
