@@ -4,7 +4,8 @@ A step is forward, backward and plain SGD on one batch of random images, with ba
 parameter trained. The peers are our file on each TensorFlow Lite runtime, Keras as a ``tf.function`` (no XLA), PyTorch
 (eager, the better of two memory layouts), ONNX Runtime Training and MNN. The last three want a Python of their own::
 
-    python3.11 -m venv peers && peers/bin/pip install torch onnxruntime-training onnx onnxscript cerberus h5py MNN
+    python3.11 -m venv peers
+    peers/bin/pip install torch onnxruntime-training "onnx<1.18" onnxscript cerberus h5py MNN
     .venv/bin/python benchmarks/training_step.py --peers peers/bin/python --legacy .venv-legacy/bin/python
 
 A peer that cannot be run is reported as absent, with the reason. Every measurement is a process of its own; peers take

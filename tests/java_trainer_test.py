@@ -26,7 +26,7 @@ from tests.java_client import CLIENT_JAR, java_command, missing
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ROOT / "android_app" / "tflite"
 DATA = ROOT / "android_app" / "target" / "test-data"
-CASES = ("whole", "cut", "norm", "head")
+CASES = ("whole", "cut", "norm", "compressed", "head")
 LEAST_SPREAD = 2e-7
 """What rounding alone does, where there is no second Python runtime to show it."""
 

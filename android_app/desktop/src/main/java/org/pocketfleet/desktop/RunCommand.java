@@ -54,6 +54,10 @@ final class RunCommand {
             "compute a frozen base anew in every step: slower, but needs no memory for every"
                 + " sample's features")
         .optional(
+            "--feature-cache-mb",
+            "MB",
+            "as the Python client takes it; this client keeps features in memory alone")
+        .optional(
             "--power-idle-w", "W", "power of this device when it does nothing, for modelled energy")
         .optional("--power-active-w", "W", "what a busy core adds to that");
     if (!options.parse(arguments)) {
