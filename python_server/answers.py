@@ -77,7 +77,7 @@ def train_row(number: int, device: Device, plan: Plan, answer: Answer) -> Device
         name=device.name,
         outcome="late" if answer.late else "error",
         reason=_one_line(answer.problem),
-        plan=dict(vars(plan)),
+        plan=plan.to_row(),
         num_examples=figures.whole("num-examples"),
         examples_processed=figures.whole("examples-processed"),
         steps=figures.whole("steps"),

@@ -214,13 +214,14 @@ class RoundLoop:
         plans: Mapping[str, Plan],
     ) -> _Training:
         start = time.monotonic()
-        payload = Payload(weights)
+        submodels = {plan.submodel for plan in plans.values()}
+        payloads = {submodel: Payload(submodel.extract(weights)) for submodel in submodels}
         assignments = [
             Assignment(
                 node_id,
                 TRAIN,
                 plans[device.device].to_config(number=number, run=self._run_id, seed=seed),
-                payload,
+                payloads[plans[device.device].submodel],
             )
             for node_id, device in asked.items()
         ]
@@ -233,7 +234,7 @@ class RoundLoop:
                 assignments,
                 deadline_s=self._experiment.server.round_deadline_s,
                 label=f"round {number}",
-                max_arrays_bytes=payload.bytes,
+                max_arrays_bytes=max((payload.bytes for payload in payloads.values()), default=0),
             ):
                 device = asked[answer.node_id]
                 uploads += self._settle_upload(device.device, answer)
@@ -267,7 +268,8 @@ class RoundLoop:
             weight = self._experiment.strategy.weigh(part)
             if weight < 1:
                 raise UpdateError("it did not train a single step")
-            aggregator.add(answer.arrays, weight, names=self._model.trained(plan.cut))
+            update, where = plan.submodel.scatter(answer.arrays)
+            aggregator.add(update, weight, where, names=self._model.trained(plan.cut))
         except UpdateError as error:
             return replace(row, outcome="rejected", reason=str(error)), None
         if part.steps < part.planned_steps:

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Union
 
 import numpy as np
 
 from edge_client.records import SERVER_ROUND, Scalar
 from python_server.errors import ExperimentError
+from python_server.submodels import WHOLE, Submodel
 from python_server.toml_tables import setting
 
 __all__ = ["Arrays", "Contribution", "Device", "Plan", "Strategy", "StrategyState", "TrainSettings"]
@@ -86,18 +87,31 @@ class Device:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one device is asked to do in one round; see ``docs/protocol.md``."""
+    """What one device is asked to do in one round; see ``docs/protocol.md``.
+
+    Attributes
+    ----------
+    epochs, learning_rate, cutoff_s, cut, proximal_mu
+        Travel to the device under these names.
+    submodel
+        The part of the global model that it holds: what it is sent, and where its update belongs.
+    """
 
     epochs: int
     learning_rate: float
     cutoff_s: float = 0.0
     cut: str = ""
     proximal_mu: float = 0.0
+    submodel: Submodel = WHOLE
 
     def to_config(self, *, number: int, run: str, seed: int) -> dict[str, Scalar]:
         """Return the plan as it travels."""
-        config: dict[str, Scalar] = {key.replace("_", "-"): value for key, value in asdict(self).items()}
-        return {**config, SERVER_ROUND: number, "run": run, "seed": seed, "reply-arrays": "trained"}
+        settings = {key.replace("_", "-"): value for key, value in self.to_row().items() if key != "submodel"}
+        return {**settings, SERVER_ROUND: number, "run": run, "seed": seed, "reply-arrays": "trained"}
+
+    def to_row(self) -> dict[str, Scalar]:
+        """Return the plan as the run store keeps it; the submodel by its name."""
+        return {**vars(self), "submodel": self.submodel.name}
 
 
 @dataclass(frozen=True)
