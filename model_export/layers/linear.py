@@ -74,7 +74,7 @@ def _no_gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
 class Conv2DRule(LinearRule):
     """``Conv2D``."""
 
-    def macs(self, layer: Layer, output_shape: Shape) -> int:
+    def macs(self, layer: Layer, input_shape: Shape, output_shape: Shape) -> int:
         """See `LayerRule`."""
         return math.prod(output_shape) * int(math.prod(layer.kernel.shape[:3]))
 
@@ -102,7 +102,7 @@ class Conv2DRule(LinearRule):
 class DepthwiseConv2DRule(LinearRule):
     """``DepthwiseConv2D``."""
 
-    def macs(self, layer: Layer, output_shape: Shape) -> int:
+    def macs(self, layer: Layer, input_shape: Shape, output_shape: Shape) -> int:
         """See `LayerRule`."""
         return math.prod(output_shape) * int(math.prod(layer.kernel_size))
 
@@ -150,7 +150,7 @@ def _dilated_depthwise(x: Tensor, kernel: Tensor, window: Window) -> tuple[Tenso
 class DenseRule(LinearRule):
     """``Dense`` on the last axis."""
 
-    def macs(self, layer: Layer, output_shape: Shape) -> int:
+    def macs(self, layer: Layer, input_shape: Shape, output_shape: Shape) -> int:
         """See `LayerRule`."""
         return math.prod(output_shape) * int(layer.kernel.shape[0])
 
