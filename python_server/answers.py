@@ -65,7 +65,7 @@ def contribution(device: Device, plan: Plan, answer: Answer) -> Contribution:
         raise UpdateError(f"it says that it holds {examples} examples")
     if processed > examples * plan.epochs:
         raise UpdateError(f"it says that {processed} examples were processed, of {examples} in {plan.epochs} epochs")
-    return Contribution(device, examples, processed, counts["steps"], counts["planned-steps"])
+    return Contribution(device, examples, processed, counts["steps"], counts["planned-steps"], plan.submodel)
 
 
 def train_row(number: int, device: Device, plan: Plan, answer: Answer) -> DeviceRoundRow:

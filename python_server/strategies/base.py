@@ -12,8 +12,11 @@ import numpy as np
 
 from edge_client.records import SERVER_ROUND, Scalar
 from python_server.errors import ExperimentError
+from python_server.groups import GroupSettings
+from python_server.run_rows import DeviceRoundRow
 from python_server.submodels import WHOLE, Submodel
 from python_server.toml_tables import setting
+from python_server.variants import Variant
 
 __all__ = ["Arrays", "Contribution", "Device", "Plan", "Strategy", "StrategyState", "TrainSettings"]
 
@@ -85,6 +88,9 @@ class Device:
     facts: Mapping[str, Scalar] = field(default_factory=dict)
 
 
+_NOT_SENT = ("submodel", "reason")
+
+
 @dataclass(frozen=True)
 class Plan:
     """What one device is asked to do in one round; see ``docs/protocol.md``.
@@ -95,6 +101,8 @@ class Plan:
         Travel to the device under these names.
     submodel
         The part of the global model that it holds: what it is sent, and where its update belongs.
+    reason
+        Why it is asked for this, in words; for the run store.
     """
 
     epochs: int
@@ -103,10 +111,11 @@ class Plan:
     cut: str = ""
     proximal_mu: float = 0.0
     submodel: Submodel = WHOLE
+    reason: str = ""
 
     def to_config(self, *, number: int, run: str, seed: int) -> dict[str, Scalar]:
         """Return the plan as it travels."""
-        settings = {key.replace("_", "-"): value for key, value in self.to_row().items() if key != "submodel"}
+        settings = {key.replace("_", "-"): value for key, value in self.to_row().items() if key not in _NOT_SENT}
         return {**settings, SERVER_ROUND: number, "run": run, "seed": seed, "reply-arrays": "trained"}
 
     def to_row(self) -> dict[str, Scalar]:
@@ -116,13 +125,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Contribution:
-    """An accepted answer, as far as its weight depends on it."""
+    """An accepted answer, as far as its weight depends on it; ``submodel`` is its plan's."""
 
     device: Device
     num_examples: int
     examples_processed: int
     steps: int
     planned_steps: int
+    submodel: Submodel = WHOLE
 
 
 @dataclass(frozen=True)
@@ -135,6 +145,26 @@ class StrategyState:
 
 class Strategy(Protocol):
     """A federated algorithm; all of its functions are pure."""
+
+    def bind(self, variants: Mapping[str, Variant], groups: Sequence[GroupSettings]) -> Strategy:
+        """Return the strategy as it is for a run, having checked that the run can do it.
+
+        Parameters
+        ----------
+        variants
+            What devices can be given, by name; the experiment's own bundle under the empty name. Empty: nothing is
+            known of bundles.
+        groups
+            The experiment's ``[[groups]]``.
+
+        Raises
+        ------
+        ExperimentError
+            An option or a group asks for what the bundles do not have.
+        """
+
+    def remarks(self, devices: Sequence[Device]) -> list[str]:
+        """Return what is worth telling about these devices, such as that a group has none."""
 
     def start(self, weights: Arrays) -> StrategyState:
         """Return the state before the first round."""
@@ -150,6 +180,9 @@ class Strategy(Protocol):
 
     def weigh(self, contribution: Contribution) -> int:
         """Return the weight of an update, a whole number; 0 leaves it out."""
+
+    def observe(self, state: StrategyState, number: int, rows: Sequence[DeviceRoundRow]) -> StrategyState:
+        """Return the state, having seen how round ``number`` went on each device that was asked."""
 
     def finish(
         self, state: StrategyState, before: Arrays, mean: dict[str, np.ndarray], used: Sequence[Contribution]
