@@ -26,6 +26,7 @@ from python_server.progress import Progress
 from python_server.run_rows import DeviceRoundRow, EventRow, RoundRow
 from python_server.store import RoundCommit, RunStore, Upload
 from python_server.strategies.base import Contribution, Device, Plan, StrategyState
+from python_server.wire import Outbox, agreed
 
 __all__ = ["RoundLoop"]
 
@@ -159,6 +160,15 @@ class RoundLoop:
         plans = strategy.select(state, number, list(devices.values()), random)
         seed = int(random.integers(2**31))
         asked = {node_id: device for node_id, device in devices.items() if device.device in plans}
+        plans = {
+            device.device: agreed(
+                plans[device.device],
+                device,
+                self._experiment.train,
+                self._model.trained(plans[device.device].cut),
+            )
+            for device in asked.values()
+        }
         self._progress.round_started(number, self._experiment.rounds, len(asked))
 
         self._tell_notices()
@@ -214,14 +224,13 @@ class RoundLoop:
         plans: Mapping[str, Plan],
     ) -> _Training:
         start = time.monotonic()
-        submodels = {plan.submodel for plan in plans.values()}
-        payloads = {submodel: Payload(submodel.extract(weights)) for submodel in submodels}
+        outbox = Outbox(weights)
         assignments = [
             Assignment(
                 node_id,
                 TRAIN,
                 plans[device.device].to_config(number=number, run=self._run_id, seed=seed),
-                payloads[plans[device.device].submodel],
+                outbox.shipment(plans[device.device]).payload,
             )
             for node_id, device in asked.items()
         ]
@@ -234,12 +243,12 @@ class RoundLoop:
                 assignments,
                 deadline_s=self._experiment.server.round_deadline_s,
                 label=f"round {number}",
-                max_arrays_bytes=max((payload.bytes for payload in payloads.values()), default=0),
+                max_arrays_bytes=outbox.largest_update_bytes,
             ):
                 device = asked[answer.node_id]
                 uploads += self._settle_upload(device.device, answer)
                 add_start = time.monotonic()
-                row, part = self._use(number, device, plans[device.device], answer, aggregator)
+                row, part = self._use(number, device, plans[device.device], answer, aggregator, outbox)
                 aggregate_s += time.monotonic() - add_start
                 rows[device.device] = row
                 if part is not None:
@@ -255,7 +264,7 @@ class RoundLoop:
             return _Training(mean, rows, used, aggregator.weight, aggregate_s, phase_s, uploads)
 
     def _use(
-        self, number: int, device: Device, plan: Plan, answer: Answer, aggregator: Aggregator
+        self, number: int, device: Device, plan: Plan, answer: Answer, aggregator: Aggregator, outbox: Outbox
     ) -> tuple[DeviceRoundRow, Optional[Contribution]]:
         """Add an answer to the mean, if it can be used."""
         row = train_row(number, device, plan, answer)
@@ -268,8 +277,12 @@ class RoundLoop:
             weight = self._experiment.strategy.weigh(part)
             if weight < 1:
                 raise UpdateError("it did not train a single step")
-            update, where = plan.submodel.scatter(answer.arrays)
-            aggregator.add(update, weight, where, names=self._model.trained(plan.cut))
+            arrays = outbox.shipment(plan).update(answer.arrays, plan.upload_codec or "float32")
+            update, where = plan.submodel.scatter(arrays)
+            wanted = self._model.trained(plan.cut) if plan.reply is None else plan.reply
+            aggregator.add(update, weight, where, names=wanted)
+            if self._experiment.strategy.needs_distances:
+                part = replace(part, distances=outbox.distances(plan, update))
         except UpdateError as error:
             return replace(row, outcome="rejected", reason=str(error)), None
         if part.steps < part.planned_steps:

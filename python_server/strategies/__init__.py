@@ -6,6 +6,7 @@ from typing import Any, Callable
 
 from python_server.strategies.base import Contribution, Device, Plan, Strategy, StrategyState, TrainSettings
 from python_server.strategies.fedavg import FedAvg, FedAvgOptions
+from python_server.strategies.fedlama import FedLama, FedLamaOptions
 from python_server.strategies.processor_cutoff import ProcessorCutoff, ProcessorCutoffOptions
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "Device",
     "FedAvg",
     "FedAvgOptions",
+    "FedLama",
+    "FedLamaOptions",
     "Plan",
     "ProcessorCutoff",
     "ProcessorCutoffOptions",
@@ -25,9 +28,14 @@ __all__ = [
 
 STRATEGIES: dict[str, Callable[[Any, TrainSettings], Strategy]] = {
     "fedavg": FedAvg,
+    "fedlama": FedLama,
     "processor_cutoff": ProcessorCutoff,
 }
 """What ``[strategy] name`` may be."""
 
-OPTIONS: dict[str, type] = {"fedavg": FedAvgOptions, "processor_cutoff": ProcessorCutoffOptions}
+OPTIONS: dict[str, type] = {
+    "fedavg": FedAvgOptions,
+    "fedlama": FedLamaOptions,
+    "processor_cutoff": ProcessorCutoffOptions,
+}
 """The other keys of ``[strategy]``, by its name."""

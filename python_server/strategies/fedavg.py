@@ -46,6 +46,8 @@ class FedAvgOptions:
 class FedAvg:
     """Federated averaging."""
 
+    needs_distances = False
+
     def __init__(self, options: FedAvgOptions, train: TrainSettings) -> None:
         self.options = options
         self.train = train
@@ -65,6 +67,7 @@ class FedAvg:
             learning_rate=self.train.learning_rate_at(number),
             cut=self.train.cut,
             proximal_mu=self.options.proximal_mu,
+            steps=self.train.steps,
         )
         return {devices[index].device: plan for index in chosen}
 
