@@ -63,8 +63,9 @@ def contribution(device: Device, plan: Plan, answer: Answer) -> Contribution:
     examples, processed = counts["num-examples"], counts["examples-processed"]
     if not 1 <= examples <= _MOST_EXAMPLES:
         raise UpdateError(f"it says that it holds {examples} examples")
-    if processed > examples * plan.epochs:
-        raise UpdateError(f"it says that {processed} examples were processed, of {examples} in {plan.epochs} epochs")
+    if processed > examples * (plan.steps or plan.epochs):
+        length = f"{plan.steps} steps" if plan.steps else f"{plan.epochs} epochs"
+        raise UpdateError(f"it says that {processed} examples were processed, of {examples} in {length}")
     return Contribution(device, examples, processed, counts["steps"], counts["planned-steps"], plan.submodel)
 
 

@@ -26,7 +26,7 @@ from python_server.progress import Progress
 from python_server.run_rows import DeviceRoundRow, EventRow, RoundRow
 from python_server.store import RoundCommit, RunStore, Upload
 from python_server.strategies.base import Contribution, Device, Plan, StrategyState
-from python_server.submodels import shifted
+from python_server.wire import Outbox, agreed
 
 __all__ = ["RoundLoop"]
 
@@ -167,6 +167,12 @@ class RoundLoop:
             {node_id: device for node_id, device in devices.items() if device.device in plans},
             {device: plan.submodel.bundle or self._model.sha256 for device, plan in plans.items()},
         )
+        plans = {
+            device.device: agreed(
+                plans[device.device], device, self._experiment.train, self._trained(plans[device.device])
+            )
+            for device in asked.values()
+        }
         self._progress.round_started(number, self._experiment.rounds, len(asked))
 
         self._tell_notices()
@@ -229,20 +235,13 @@ class RoundLoop:
         plans: Mapping[str, Plan],
     ) -> _Training:
         start = time.monotonic()
-        submodels = {plan.submodel for plan in plans.values()}
-        sent = {submodel: submodel.extract(weights) for submodel in submodels}
-        payloads = {submodel: Payload(arrays) for submodel, arrays in sent.items()}
-        starts = {
-            submodel: self._model.held(arrays, submodel.bundle)
-            for submodel, arrays in sent.items()
-            if submodel.differences
-        }
+        outbox = Outbox(weights)
         assignments = [
             Assignment(
                 node_id,
                 TRAIN,
                 plans[device.device].to_config(number=number, run=self._run_id, seed=seed),
-                payloads[plans[device.device].submodel],
+                outbox.shipment(plans[device.device]).payload,
             )
             for node_id, device in asked.items()
         ]
@@ -255,14 +254,12 @@ class RoundLoop:
                 assignments,
                 deadline_s=self._experiment.server.round_deadline_s,
                 label=f"round {number}",
-                max_arrays_bytes=max((payload.bytes for payload in payloads.values()), default=0),
+                max_arrays_bytes=outbox.largest_update_bytes,
             ):
                 device = asked[answer.node_id]
                 uploads += self._settle_upload(device.device, answer)
                 add_start = time.monotonic()
-                submodel = plans[device.device].submodel
-                shift = (sent[submodel], starts[submodel]) if submodel.differences else None
-                row, part = self._use(number, device, plans[device.device], answer, aggregator, shift)
+                row, part = self._use(number, device, plans[device.device], answer, aggregator, outbox)
                 aggregate_s += time.monotonic() - add_start
                 rows[device.device] = row
                 if part is not None:
@@ -279,19 +276,14 @@ class RoundLoop:
             used.sort(key=lambda part: (part.device.name, part.device.device))
             return _Training(mean, rows, used, aggregator.weight, aggregate_s, phase_s, uploads)
 
-    def _use(
-        self,
-        number: int,
-        device: Device,
-        plan: Plan,
-        answer: Answer,
-        aggregator: Aggregator,
-        shift: Optional[tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]],
-    ) -> tuple[DeviceRoundRow, Optional[Contribution]]:
-        """Add an answer to the mean, if it can be used.
+    def _trained(self, plan: Plan) -> tuple[str, ...]:
+        """Return the variables that a plan's cut trains in the bundle that the device holds."""
+        return self._model.trained(plan.cut, plan.submodel.bundle)
 
-        With a ``shift`` the difference to its second weights counts, added to its first (`Submodel.differences`).
-        """
+    def _use(
+        self, number: int, device: Device, plan: Plan, answer: Answer, aggregator: Aggregator, outbox: Outbox
+    ) -> tuple[DeviceRoundRow, Optional[Contribution]]:
+        """Add an answer to the mean, if it can be used."""
         row = train_row(number, device, plan, answer)
         if answer.problem:
             return row, None
@@ -302,10 +294,13 @@ class RoundLoop:
             weight = self._strategy.weigh(part)
             if weight < 1:
                 raise UpdateError("it did not train a single step")
-            trained = self._model.trained(plan.cut, plan.submodel.bundle)
-            arrays = answer.arrays if shift is None else shifted(answer.arrays, *shift)
+            arrays = outbox.shipment(plan).update(answer.arrays, plan.upload_codec or "float32")
+            if plan.submodel.differences:
+                arrays = outbox.moved(plan, arrays, self._model.held)
             update, where = plan.submodel.scatter(arrays)
-            aggregator.add(update, weight, where, names=trained)
+            aggregator.add(update, weight, where, names=self._trained(plan) if plan.reply is None else plan.reply)
+            if self._strategy.needs_distances:
+                part = replace(part, distances=outbox.distances(plan, update))
         except UpdateError as error:
             return replace(row, outcome="rejected", reason=str(error)), None
         if part.steps < part.planned_steps:

@@ -8,6 +8,7 @@ from python_server.strategies.base import Contribution, Device, Plan, Strategy, 
 from python_server.strategies.drop_weak import DropWeak
 from python_server.strategies.fedavg import FedAvg, FedAvgOptions
 from python_server.strategies.fedcs import FedCS, FedCSOptions
+from python_server.strategies.fedlama import FedLama, FedLamaOptions
 from python_server.strategies.fedprox import FedProx, FedProxOptions
 from python_server.strategies.fjord import Fjord
 from python_server.strategies.heterofl import HeteroFL
@@ -26,6 +27,8 @@ __all__ = [
     "FedAvgOptions",
     "FedCS",
     "FedCSOptions",
+    "FedLama",
+    "FedLamaOptions",
     "FedProx",
     "FedProxOptions",
     "Fjord",
@@ -46,6 +49,7 @@ STRATEGIES: dict[str, Callable[[Any, TrainSettings], Strategy]] = {
     "drop_weak": DropWeak,
     "fedavg": FedAvg,
     "fedcs": FedCS,
+    "fedlama": FedLama,
     "fedprox": FedProx,
     "fjord": Fjord,
     "heterofl": HeteroFL,
@@ -59,6 +63,7 @@ STRATEGIES: dict[str, Callable[[Any, TrainSettings], Strategy]] = {
 OPTIONS: dict[str, type] = {
     **dict.fromkeys(STRATEGIES, FedAvgOptions),
     "fedcs": FedCSOptions,
+    "fedlama": FedLamaOptions,
     "fedprox": FedProxOptions,
     "mixed_compression": MixedCompressionOptions,
     "processor_cutoff": ProcessorCutoffOptions,

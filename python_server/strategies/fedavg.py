@@ -57,6 +57,8 @@ class FedAvg:
     parts: ClassVar[frozenset[str]] = frozenset()
     """In what devices may differ: see `python_server.groups.Choices`."""
 
+    needs_distances = False
+
     def __init__(self, options: FedAvgOptions, train: TrainSettings) -> None:
         self.options = options
         self.train = train
@@ -128,6 +130,7 @@ class FedAvg:
             proximal_mu=self.options.proximal_mu,
             submodel=choice.submodel,
             reason=choice.reason,
+            steps=self.train.steps,
         )
 
     def weigh(self, contribution: Contribution) -> int:

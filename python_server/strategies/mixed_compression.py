@@ -17,9 +17,9 @@ variant: a bundle exported with ``--prune``, ``--format`` or ``--clusters``. Two
 ``[strategy] precision_weight`` weighs formats against each other, such as ``{ int4 = 0.5 }``. The paper gives no rule;
 rounding adds variance to an update, and how much that matters depends on how much updates differ anyway.
 
-Form: ``fedavg`` averages what several epochs came to; ``fedsgd`` is one epoch whose mean difference, times
-``server_learning_rate``, is one step of the global model. It is the paper's FedSGD exactly where the bundle's batch
-holds all data of a device, otherwise an epoch of small steps stands for one of the whole gradient.
+Form: ``fedavg`` averages what the local epochs came to; ``fedsgd`` is one local step a round, so that the mean
+difference is one step of the global model. Its gradient is that of one batch: it is the paper's FedSGD, which takes
+all data of a device, where the bundle's batch holds them.
 """
 
 # ruff: noqa: RUF009 - `setting` declares a field, as `dataclasses.field` does
@@ -99,9 +99,9 @@ class MixedCompression(FedAvg):
         return bound
 
     def plan(self, number: int, device: Device, choice: Choice, random: np.random.Generator) -> Plan:
-        """Return the plan; one epoch under FedSGD."""
+        """Return the plan; one step under FedSGD."""
         plan = super().plan(number, device, choice, random)
-        return replace(plan, epochs=1) if self.options.form == "fedsgd" else plan
+        return replace(plan, steps=1) if self.options.form == "fedsgd" else plan
 
     def weigh(self, contribution: Contribution) -> int:
         """Return the examples, times the factor of the format in hundredths where one is given."""

@@ -196,7 +196,7 @@ def test_mixed_compression_knows_masks_and_precision(variants: dict[str, Variant
     assert (submodel_of().masks, submodel_of().differences) == (mask, True)
     assert (submodel_of(aggregation="naive").masks, submodel_of(aggregation="naive").differences) == ({}, False)
     sgd = settled(MixedCompression(MixedCompressionOptions(form="fedsgd"), WHOLE_TRAIN), mixed, weak=weak)
-    assert {plan.epochs for plan in plans_of(sgd).values()} == {1}
+    assert {plan.steps for plan in plans_of(sgd).values()} == {1}
 
 
 def test_formats_can_weigh_less(variants: dict[str, Variant]) -> None:
