@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from model_export import manifest as m
 from model_export import tensors, tflite_file
-from model_export.bundle import BASE, CHANNELS, INITIAL, MODEL, Bundle, check_target, write_bundle
+from model_export.bundle import BASE, CHANNELS, INITIAL, MODEL, NETWORK, Bundle, check_target, write_bundle
 from model_export.check import CheckedBase, check_against_keras, check_against_tensorflow, check_input
 from model_export.compression.options import NO_COMPRESSION, Compression
 from model_export.compression.structured import pack_kept, prune_channels
@@ -24,6 +24,7 @@ from model_export.errors import ExportError
 from model_export.frozen_base import BASE_FORMATS, FrozenBase, calibration_input
 from model_export.measure import measure as measure_signatures
 from model_export.network import Network, Node, read_network
+from model_export.network_file import network_json
 from model_export.options import CONVOLUTIONS, Optimizer, Sgd, describe_optimizer
 from model_export.part import PartOf
 from model_export.signatures import TrainableModel, signature_of_cut
@@ -201,7 +202,8 @@ def export(
         files={},
         part_of=part,
     )
-    files.update({MODEL: content, INITIAL: bytes(tensors.pack(trainable_model.scheme.stored()))})
+    initial = bytes(tensors.pack(trainable_model.scheme.stored()))
+    files.update({MODEL: content, INITIAL: initial, NETWORK: network_json(network)})
     if base_content is not None:
         files[BASE] = base_content
     return write_bundle(path, manifest, files, signing_key=signing_key, overwrite=overwrite)
