@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Optional
 
 import numpy as np
 
-from python_server.aggregate import Index
+from python_server.aggregate import Index, Masked, Part
 from python_server.errors import UpdateError
 
 __all__ = ["WHOLE", "Submodel", "shifted"]
@@ -43,7 +44,7 @@ class Submodel:
     name: str = ""
     bundle: str = ""
     names: Optional[frozenset[str]] = None
-    where: Mapping[str, Index] = field(default_factory=dict)
+    where: Mapping[str, Part] = field(default_factory=dict)
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
     differences: bool = False
 
@@ -87,15 +88,13 @@ class Submodel:
             for name in update:
                 if name not in self.names:
                     raise UpdateError(f"it sent {name!r}, which is not part of its model ({self.name})")
-        where = {name: self.where[name] for name in update if name in self.where}
-        masked = {name: mask for name, mask in self.masks.items() if name in update}
-        if not masked:
-            return update, where
-        for name, mask in masked.items():
-            if update[name].shape != mask.shape:
-                raise UpdateError(f"{name!r} has shape {list(update[name].shape)} instead of {list(mask.shape)}")
-            where[name] = _masked(where.get(name), mask)
-        return {name: value[masked[name]] if name in masked else value for name, value in update.items()}, where
+        return update, {name: self._places[name] for name in update if name in self._places}
+
+    @cached_property
+    def _places(self) -> dict[str, Index]:
+        """Where updates belong; the same objects for every update, by which the aggregator knows them again."""
+        masked = {name: Masked(self.where.get(name), mask) for name, mask in self.masks.items()}
+        return {**self.where, **masked}
 
     def naive(self) -> Submodel:
         """Return the same part, of whose updates everything counts as it comes."""
@@ -129,19 +128,6 @@ def shifted(
             raise UpdateError(f"{name!r} has shape {list(value.shape)} instead of {list(base[name].shape)}")
         found[name] = base[name] + (value - start[name])
     return found
-
-
-def _masked(index: Optional[Index], mask: np.ndarray) -> Index:
-    """Return where the chosen elements of a part lie in the whole variable."""
-    if index is None:
-        return mask
-    if isinstance(index, np.ndarray):  # itself a mask: the part is flat
-        return tuple(places[mask] for places in np.nonzero(index))
-    axes = [
-        np.arange(axis.start or 0, axis.stop, axis.step) if isinstance(axis, slice) else axis.reshape(-1)
-        for axis in index
-    ]
-    return tuple(axis[places] for axis, places in zip(axes, np.nonzero(mask)))
 
 
 WHOLE = Submodel()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from python_server.aggregate import Aggregator, Index
+from python_server.aggregate import Aggregator, Part
 from python_server.errors import UpdateError
 from python_server.submodels import WHOLE, Submodel, shifted
 
@@ -19,7 +19,7 @@ def weights(seed: int = 0) -> dict[str, np.ndarray]:
     return {name: random.normal(size=shape).astype(np.float32) for name, shape in SHAPES.items()}
 
 
-def parts(draw: Any, shape: tuple[int, ...]) -> Index:
+def parts(draw: Any, shape: tuple[int, ...]) -> Part:
     """Draw leading slices, chosen channels or a mask."""
     kind = draw(st.sampled_from(["slices", "channels", "mask"]))
     if kind == "slices":
@@ -110,8 +110,10 @@ def test_masks_choose_within_whole_variables_slices_and_chosen_channels(data: An
 
 def test_a_pruned_update_of_another_shape_is_refused() -> None:
     pruned = Submodel("pruned", masks={"conv/bias": np.ones(6, bool)})
+    aggregator = Aggregator(weights())
+    update, where = pruned.scatter({"conv/bias": np.zeros(5, np.float32)})
     with pytest.raises(UpdateError, match=r"'conv/bias' has shape \[5\] instead of \[6\]"):
-        pruned.scatter({"conv/bias": np.zeros(5, np.float32)})
+        aggregator.add(update, 1, where)
 
 
 def test_naively_everything_counts() -> None:

@@ -7,6 +7,7 @@ bundle is the plan's cut.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ from model_export import tensors
 from model_export.bundle import INITIAL, Bundle
 from model_export.errors import BundleError, TensorFileError
 from model_export.manifest import Manifest
-from python_server.aggregate import Index
+from python_server.aggregate import Part
 from python_server.errors import ExperimentError
 from python_server.submodels import WHOLE, Submodel
 
@@ -108,7 +109,13 @@ def load_variant(name: str, bundle: Bundle, whole: Bundle) -> Variant:
         )
     if (manifest.input.shape, manifest.classes) != (own.input.shape, own.classes):
         raise ExperimentError(f"variant {name!r} ({bundle.path}) has another input or other classes than model.bundle")
-    where: Mapping[str, Index] = manifest.where
+    for layer, other in itertools.zip_longest(manifest.layers, own.layers):
+        if layer is None or other is None or (layer.name, layer.type) != (other.name, other.type):
+            there, here = (f"{each.name!r} ({each.type})" if each else "nothing" for each in (layer, other))
+            raise ExperimentError(
+                f"variant {name!r} ({bundle.path}) is another network than model.bundle: {there} stands for {here}"
+            )
+    where: Mapping[str, Part] = manifest.where
     if part is None:
         where = {path: np.ix_(*axes) for path, axes in bundle.kept_channels().items()}
     _check_shapes(name, manifest, own, where)
@@ -118,7 +125,7 @@ def load_variant(name: str, bundle: Bundle, whole: Bundle) -> Variant:
     return Variant(name, bundle.sha256, manifest, submodel)
 
 
-def _check_shapes(name: str, manifest: Manifest, own: Manifest, where: Mapping[str, Index]) -> None:
+def _check_shapes(name: str, manifest: Manifest, own: Manifest, where: Mapping[str, Part]) -> None:
     whole = own.variables
     for path, variable in manifest.variables.items():
         if path not in whole:
