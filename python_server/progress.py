@@ -6,11 +6,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
-
-from rich.console import Console
+from typing import IO, TYPE_CHECKING
 
 from python_server.run_rows import DeviceRoundRow, RoundRow
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["JsonProgress", "PlainProgress", "Progress", "TerminalProgress", "choose_progress"]
 
@@ -143,6 +144,8 @@ def choose_progress(*, as_json: bool) -> Progress:
     if as_json:
         return JsonProgress(sys.stdout)
     if sys.stdout.isatty():
+        from rich.console import Console
+
         return TerminalProgress(Console())
     return PlainProgress(sys.stdout)
 
