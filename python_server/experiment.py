@@ -14,6 +14,7 @@ from typing import Any, Optional
 import tomllib
 
 from python_server.errors import ExperimentError
+from python_server.simulation.settings import SimulationSettings
 from python_server.strategies import OPTIONS, STRATEGIES, TrainSettings
 from python_server.strategies.base import Strategy
 from python_server.toml_tables import read_table, setting
@@ -169,6 +170,7 @@ class _File:
     server: ServerSettings = field(default_factory=ServerSettings)
     strategy: Mapping[str, Any] = setting({}, read=lambda raw, key: raw)
     clients: tuple[ClientSettings, ...] = setting(())
+    simulation: SimulationSettings = field(default_factory=SimulationSettings)
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,7 @@ class Experiment:
     clients: tuple[ClientSettings, ...]
     strategy_name: str
     strategy: Strategy = field(repr=False)
+    simulation: SimulationSettings = field(default_factory=SimulationSettings)
 
     @property
     def sha256(self) -> str:
@@ -211,6 +214,7 @@ class Experiment:
             ("model.bundle", self.model.bundle),
             ("model.trusted_key", self.model.trusted_key),
             ("data.test", self.data.test),
+            ("simulation.data", self.simulation.data),
         ]
         for client in self.clients:
             paths += [(f"data of client {client.name!r}", client.data)]
@@ -290,6 +294,7 @@ def _build(raw: dict[str, Any], source: bytes, base: Path) -> Experiment:
         clients=file.clients,
         strategy_name=strategy_name,
         strategy=strategy,
+        simulation=file.simulation,
     )
 
 

@@ -22,6 +22,9 @@ class Progress:
     def started(self, run: Path, address: str, resumed_after: int | None) -> None:
         """Hear that the server listens; the run is new, or goes on after a round."""
 
+    def simulating(self, run: Path, devices: int, resumed_after: int | None) -> None:
+        """Hear that so many devices are simulated; the run is new, or goes on after a round."""
+
     def waiting(self, present: int, needed: int) -> None:
         """Hear that devices are being waited for."""
 
@@ -52,6 +55,13 @@ class PlainProgress(Progress):
         """Name the run and the address."""
         self._say(f"run: {run}")
         self._say(f"listening: {address}")
+        if resumed_after is not None:
+            self._say(f"resumed after round {resumed_after}")
+
+    def simulating(self, run: Path, devices: int, resumed_after: int | None) -> None:
+        """Name the run."""
+        self._say(f"run: {run}")
+        self._say(f"simulated devices: {devices}; times and energy are modelled")
         if resumed_after is not None:
             self._say(f"resumed after round {resumed_after}")
 
@@ -122,6 +132,10 @@ class JsonProgress(Progress):
     def started(self, run: Path, address: str, resumed_after: int | None) -> None:
         """Name the run and the address."""
         self._say("started", run=str(run), address=address, resumed_after=resumed_after)
+
+    def simulating(self, run: Path, devices: int, resumed_after: int | None) -> None:
+        """Name the run."""
+        self._say("started", run=str(run), simulated_devices=devices, resumed_after=resumed_after)
 
     def answered(self, row: DeviceRoundRow) -> None:
         """Pass on the device's row."""

@@ -1,4 +1,4 @@
-"""Experiments without devices: the same round loop, strategies and run store over simulated clients and a virtual clock.
+"""Experiments without devices: the same rounds, strategies and run store over simulated clients and a virtual clock.
 
 Nothing here imports TensorFlow or Flower before it is needed, so that the local engine works where only Keras with
 JAX is installed.

@@ -1,8 +1,8 @@
 """The ``local`` engine: many clients in this process, by one compiled step of Keras on TensorFlow or JAX.
 
 A client is a list of row numbers into one array of samples; it holds no weights between rounds. On a CPU clients train
-one after the other; on an accelerator (JAX) several step side by side, their variables stacked (``jax.vmap``), and who is
-done waits.
+one after the other; on an accelerator (JAX) several step side by side, their variables stacked (``jax.vmap``), and who
+is done waits.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import pytest
 
-from conftest import Digits
 from edge_client import Trainer
 from edge_client.data import Dataset
 from edge_client.fit import fit
@@ -30,7 +29,7 @@ ROWS = np.arange(50, 77)
 """27 samples: a whole batch of 16, and one that is filled up."""
 
 
-def _both(bundle: Path, digits: Digits, **task: object) -> tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]:
+def _both(bundle: Path, digits: Any, **task: object) -> tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]:
     """Train one client on both; return the trained weights of the engine and of the client, and compare the losses."""
     data = Dataset(digits.x, digits.y, "digits")
     trainer = Trainer(bundle, num_threads=1)
@@ -56,11 +55,11 @@ def _assert_close(got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarr
 
 
 @pytest.mark.parametrize("cut", ["", "conv3"])
-def test_a_round_is_a_clients_round(digits_bundle: Path, digits: Digits, cut: str) -> None:
+def test_a_round_is_a_clients_round(digits_bundle: Path, digits: Any, cut: str) -> None:
     _assert_close(*_both(digits_bundle, digits, cut=cut, mu=0.1))
 
 
-def test_a_head_trains_from_the_features_of_its_base(head_bundle: Path, digits: Digits) -> None:
+def test_a_head_trains_from_the_features_of_its_base(head_bundle: Path, digits: Any) -> None:
     _assert_close(*_both(head_bundle, digits))
 
 
@@ -69,7 +68,7 @@ def test_a_head_trains_from_the_features_of_its_base(head_bundle: Path, digits: 
     [Adam(weight_decay=0.01, clip_norm=0.5), Sgd(momentum=0.8, nesterov=True, weight_decay=0.01, clip_norm=0.5)],
     ids=["adam", "nesterov"],
 )
-def test_optimizers_and_dropout_are_those_of_devices(optimizer: Adam | Sgd, digits: Digits, tmp_path: Path) -> None:
+def test_optimizers_and_dropout_are_those_of_devices(optimizer: Adam | Sgd, digits: Any, tmp_path: Path) -> None:
     keras.utils.set_random_seed(3)
     layers = keras.layers
     model = keras.Sequential(
@@ -87,14 +86,14 @@ def test_optimizers_and_dropout_are_those_of_devices(optimizer: Adam | Sgd, digi
     _assert_close(*_both(tmp_path / "b", digits, learning_rate=rate))
 
 
-def test_evaluation_is_a_clients_evaluation(digits_bundle: Path, digits: Digits) -> None:
+def test_evaluation_is_a_clients_evaluation(digits_bundle: Path, digits: Any) -> None:
     trainer = Trainer(digits_bundle, num_threads=1)
     test = Dataset(digits.test_x, digits.test_y, "test")
     got = LocalEngine(trainer.bundle, test).evaluate(trainer.weights(), test)
     assert got == pytest.approx(trainer.evaluate(test.x, test.y), rel=1e-4)
 
 
-def test_a_diverged_client_says_so(digits_bundle: Path, digits: Digits) -> None:
+def test_a_diverged_client_says_so(digits_bundle: Path, digits: Any) -> None:
     bundle = Bundle.load(digits_bundle)
     engine = LocalEngine(bundle, Dataset(digits.x, digits.y, "digits"))
     (got,) = engine.train([TrainTask(ROWS, bundle.initial(), epochs=4, steps=8, learning_rate=1e30)])
@@ -102,7 +101,7 @@ def test_a_diverged_client_says_so(digits_bundle: Path, digits: Digits) -> None:
     assert not got.weights
 
 
-def test_bundles_that_keras_does_not_train_are_refused(digits: Digits, digits_bundle: Path, tmp_path: Path) -> None:
+def test_bundles_that_keras_does_not_train_are_refused(digits: Any, digits_bundle: Path, tmp_path: Path) -> None:
     bundle = Bundle.load(digits_bundle)
     files = {name: bundle.read(name) for name in bundle.manifest.files}
     data = Dataset(digits.x, digits.y, "digits")
@@ -121,7 +120,7 @@ def test_bundles_that_keras_does_not_train_are_refused(digits: Digits, digits_bu
 
 @pytest.mark.parametrize(("planned", "cutoff_s", "steps"), [(10, 0.0, 10), (10, 0.35, 3), (10, 0.01, 1), (2, 9.0, 2)])
 def test_the_cutoff_strikes_as_on_a_device(
-    digits_bundle: Path, digits: Digits, planned: int, cutoff_s: float, steps: int
+    digits_bundle: Path, digits: Any, planned: int, cutoff_s: float, steps: int
 ) -> None:
     assert steps_until_cutoff(planned, 0.1, cutoff_s) == steps
     trainer = Trainer(digits_bundle, num_threads=1)
@@ -165,7 +164,7 @@ np.savez(sys.argv[3], **{path.replace("/", "|"): value for path, value in alone[
 
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
 def test_jax_does_the_same_side_by_side_and_without_tensorflow(
-    digits_bundle: Path, digits: Digits, tmp_path: Path
+    digits_bundle: Path, digits: Any, tmp_path: Path
 ) -> None:
     data = digits.save(tmp_path / "data.npz", slice(50, 150))
     command = [sys.executable, "-c", _JAX, str(digits_bundle), str(data), str(tmp_path / "out.npz")]
