@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional
 
@@ -113,16 +113,26 @@ def simulate(experiment: Experiment, *, runs: Path, progress: Progress, resume: 
     if experiment.evaluate.server and experiment.data.test is not None:
         test = load_dataset(experiment.data.test, manifest.input, manifest.classes)
     population = populate(experiment, manifest)
-    with _engine(experiment, bundle, population) as (engine, backend):
+
+    def work(engine: Engine) -> TrainResult:
         model = _EngineModel(bundle, engine, test)
         if resume is None:
-            store = create_run(experiment, runs, model, _facts(experiment, population, backend))
+            store = create_run(experiment, runs, model, _facts(experiment, population))
         else:
             store = RunStore.open(resume, keep=experiment.keep_weights)
         try:
             return _simulate(experiment, store, model, engine, population, bundle, progress)
         finally:
             store.close()
+
+    if experiment.simulation.engine == "flower":
+        from python_server.simulation.flower_engine import within_flower
+
+        return within_flower(bundle, population.data, work)
+    use_backend(experiment.simulation.backend)
+    from python_server.simulation.local_engine import LocalEngine
+
+    return work(LocalEngine(bundle, population.data, side_by_side=experiment.simulation.side_by_side))
 
 
 def _simulate(
@@ -163,19 +173,9 @@ def _goes_on_at(row: RoundRow) -> float:
     return row.started_at + row.wall_s
 
 
-@contextmanager
-def _engine(experiment: Experiment, bundle: Bundle, population: Population) -> Iterator[tuple[Engine, str]]:
-    """Yield the experiment's engine and a word for what computes."""
-    simulation = experiment.simulation
-    backend = f"keras on {use_backend(simulation.backend)}"
-    from python_server.simulation.local_engine import LocalEngine
-
-    yield LocalEngine(bundle, population.data, side_by_side=simulation.side_by_side), backend
-
-
-def _facts(experiment: Experiment, population: Population, backend: str) -> dict[str, str]:
+def _facts(experiment: Experiment, population: Population) -> dict[str, str]:
     """Return what the run's meta data say of the simulation."""
-    y = population.data.y
+    engine, y = experiment.simulation.engine, population.data.y
     classes = int(y.max()) + 1
     split = {
         device.name: np.bincount(y[device.rows], minlength=classes).tolist() for device in population.devices[:_SHOWN]
@@ -188,8 +188,8 @@ def _facts(experiment: Experiment, population: Population, backend: str) -> dict
             continue
     return {
         "mode": "simulated",
-        "engine": experiment.simulation.engine,
-        "backend": backend,
+        "engine": engine,
+        "backend": os.environ.get("KERAS_BACKEND", "") if engine == "local" else "TensorFlow Lite on Ray",
         "devices": str(len(population.devices)),
         "split": json.dumps(split),
         **versions,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,3 +174,32 @@ def test_a_run_of_real_devices_is_not_resumed_as_a_simulation(write: Write, tmp_
     RunStore.create(tmp_path / "real", experiment.source, {"base": str(tmp_path)}).close()
     with pytest.raises(StoreError, match="is a run of real devices"):
         load_simulation(tmp_path / "real")
+
+
+_FLOWER = (
+    "[simulation]\nengine = 'flower'\ndata = 'train.npz'\ndevices = 4\n[[simulation.profiles]]\nname='a'\nstep_ms=10\n"
+)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="Ray is not installed")
+def test_flowers_simulation_on_ray_trains_the_same(write: Write, tmp_path: Path) -> None:
+    runs = {}
+    for engine in ("flower", "local"):
+        write(_FLOWER.replace("flower", engine))
+        command = [sys.executable, "-m", "python_server.cli", "simulate", "sim.toml", "--runs", engine]
+        root = str(Path(__file__).resolve().parents[2])
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        with RunReader(next((tmp_path / engine).iterdir())) as run:
+            runs[engine] = run.rounds()
+    for one, two in zip(runs["flower"], runs["local"]):
+        assert one.loss == pytest.approx(two.loss, rel=0.01)
+        assert one.train_phase_s == pytest.approx(two.train_phase_s)
+
+
+@pytest.mark.skipif(bool(importlib.util.find_spec("ray")), reason="Ray is installed")
+def test_without_ray_it_is_said_how_to_install_it(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=r'Ray is not installed: pip install "flwr\[simulation\]"'):
+        simulate(write(_FLOWER), runs=tmp_path / "runs", progress=Progress())
