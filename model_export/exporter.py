@@ -26,6 +26,7 @@ from model_export.measure import measure as measure_signatures
 from model_export.network import Network, Node, read_network
 from model_export.network_file import network_json
 from model_export.options import CONVOLUTIONS, Optimizer, Sgd, describe_optimizer
+from model_export.part import PartOf
 from model_export.signatures import TrainableModel, signature_of_cut
 from model_export.suffix import first_trained, positions_of_cuts
 
@@ -49,6 +50,7 @@ def export(
     input_scale: float = 1.0,
     input_offset: float = 0.0,
     signing_key: Optional[bytes] = None,
+    part_of: Optional[PartOf] = None,
     overwrite: bool = False,
     measure: bool = True,
     progress: Callable[[str], None] = lambda stage: None,
@@ -95,6 +97,9 @@ def export(
         A client feeds ``pixel * input_scale + input_offset``.
     signing_key
         PEM of the private key (ECDSA P-256) to sign the bundle with.
+    part_of
+        That ``model`` is a slice of another bundle's network: what `model_export.width.Slice.part_of` returns. It goes
+        into the manifest, so that a server knows where the slice's variables belong.
     overwrite
         Replace a bundle that is at ``path``.
     measure
@@ -124,14 +129,17 @@ def export(
     While TensorFlow converts, whatever the process writes to its standard error is held back.
     """
     _check_options(batch_size, input_scale, input_offset, convolution, compression, optimizer, base_format)
+    if part_of is not None and compression.channels:
+        raise ExportError("channels cannot be removed from what is part of another bundle; slice the whole network")
     check_target(Path(path), overwrite=overwrite)
     progress("reading the model")
     network = read_network(model)
     files: dict[str, bytes] = {}
     if compression.channels:
         progress("removing channels")
-        network, kept = prune_channels(network, compression.channels.share)
-        files[CHANNELS] = pack_kept(kept)
+        pruned = prune_channels(model, compression.channels.share)
+        network = read_network(pruned.model)
+        files[CHANNELS] = pack_kept(pruned.parts)
     labels = _class_names(network, classes)
     start = first_trained(network, trainable)
     cut_positions = positions_of_cuts(network, cuts, start)
@@ -151,6 +159,7 @@ def export(
         compression=compression,
         convolution=convolution,
     )
+    part = None if part_of is None else _part_of_state(part_of, trainable_model)
     progress("converting")
     content = convert(trainable_model)
     base = FrozenBase(network, batch_size, start) if start else None
@@ -191,6 +200,7 @@ def export(
         compression=compression.to_manifest(),
         costs=Costs(sizes, measured),
         files={},
+        part_of=part,
     )
     initial = bytes(tensors.pack(trainable_model.scheme.stored()))
     files.update({MODEL: content, INITIAL: initial, NETWORK: network_json(network)})
@@ -220,6 +230,16 @@ def _check_options(
         raise ExportError(f"base_format is {base_format!r}; it has to be one of {', '.join(BASE_FORMATS)}")
 
 
+def _part_of_state(part_of: PartOf, model: TrainableModel) -> PartOf:
+    """Return ``part_of`` for the variables that the bundle carries."""
+    shapes = {path: tuple(variable.shape) for path, variable in model.state.items()}
+    part = PartOf(part_of.bundle, {path: axes for path, axes in part_of.parts.items() if path in shapes})
+    problem = part.problem(shapes)
+    if problem:
+        raise ExportError(f"the model is not the part of the other bundle that it should be: part_of {problem}")
+    return part
+
+
 def _class_names(network: Network, classes: Optional[Sequence[str]]) -> tuple[str, ...]:
     if classes is None:
         return tuple(str(i) for i in range(network.classes))
@@ -243,7 +263,7 @@ def _describe(node: Node, *, carried: bool) -> m.Layer:
         output_dtype="float32",
         variables=variables if carried and not node.repeats else (),
         parameters=node.parameters,
-        macs=node.rule.macs(node.layer, node.output_shape),
+        macs=node.macs,
         activation_bytes=4 * math.prod(node.output_shape),
     )
 
