@@ -15,10 +15,10 @@ from edge_client.records import (
     PREVIOUS_UPLOAD_S,
 )
 from python_server.errors import UpdateError
-from python_server.fetch import Answer
 from python_server.run_rows import DeviceRoundRow, MeasurementRow
 from python_server.store import Upload
 from python_server.strategies.base import Contribution, Device, Plan
+from python_server.tasks import Answer
 
 __all__ = ["Figures", "add_evaluation", "contribution", "energy_measurements", "reported_upload", "train_row"]
 

@@ -15,6 +15,7 @@ import tomllib
 
 from python_server.errors import ExperimentError
 from python_server.groups import GroupSettings
+from python_server.simulation.settings import SimulationSettings
 from python_server.strategies import OPTIONS, STRATEGIES, TrainSettings
 from python_server.strategies.base import Strategy
 from python_server.toml_tables import read_table, setting
@@ -192,6 +193,7 @@ class _File:
     clients: tuple[ClientSettings, ...] = setting(())
     variants: tuple[VariantSettings, ...] = setting(())
     groups: tuple[GroupSettings, ...] = setting(())
+    simulation: SimulationSettings = field(default_factory=SimulationSettings)
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,7 @@ class Experiment:
     groups: tuple[GroupSettings, ...]
     strategy_name: str
     strategy: Strategy = field(repr=False)
+    simulation: SimulationSettings = field(default_factory=SimulationSettings)
 
     @property
     def sha256(self) -> str:
@@ -241,6 +244,7 @@ class Experiment:
             ("model.trusted_key", self.model.trusted_key),
             ("data.test", self.data.test),
             *((f"bundle of variant {variant.name!r}", variant.bundle) for variant in self.variants),
+            ("simulation.data", self.simulation.data),
         ]
         for client in self.clients:
             paths += [(f"data of client {client.name!r}", client.data)]
@@ -326,6 +330,7 @@ def _build(raw: dict[str, Any], source: bytes, base: Path) -> Experiment:
         groups=file.groups,
         strategy_name=strategy_name,
         strategy=strategy,
+        simulation=file.simulation,
     )
 
 

@@ -12,10 +12,9 @@ import numpy as np
 from edge_client.records import ACCEPTS_BUNDLE, BUNDLE, QUERY
 from python_server.answers import Figures
 from python_server.errors import NoClientsError
-from python_server.exchange import Answer, Assignment, Exchange, Node, Payload
-from python_server.identity import device_id
 from python_server.run_rows import DeviceRow
 from python_server.strategies.base import Device
+from python_server.tasks import Answer, Assignment, Clock, Messenger, Node, Payload, device_id
 
 __all__ = ["Fleet"]
 
@@ -43,11 +42,13 @@ class Fleet:
         How long a device has to fetch the bundle.
     note
         Called with a line for each device that cannot take part.
+    clock
+        Where the time is read.
     """
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: Messenger,
         *,
         names: Mapping[bytes, str],
         bundle: str,
@@ -56,6 +57,7 @@ class Fleet:
         query_deadline_s: float,
         bundle_deadline_s: float,
         note: Callable[[str, str], None],
+        clock: Clock = time,
     ) -> None:
         self._exchange = exchange
         self._names = names
@@ -65,6 +67,7 @@ class Fleet:
         self._query_deadline_s = query_deadline_s
         self._bundle_deadline_s = bundle_deadline_s
         self._note = note
+        self._clock = clock
         self._known: dict[int, Device] = {}
         self._unfit: set[int] = set()
         self._rows: dict[str, DeviceRow] = {}
@@ -79,25 +82,25 @@ class Fleet:
         NoClientsError
             There are fewer at the deadline.
         """
-        end = time.monotonic() + deadline_s
+        end = self._clock.monotonic() + deadline_s
         while True:
             devices = self.online()
             if len(devices) >= least:
                 return devices
             on_wait(len(devices), least)
-            if time.monotonic() >= end:
+            if self._clock.monotonic() >= end:
                 raise NoClientsError(
                     f"{len(devices)} of {least} devices came within {deadline_s:g} s; check that the clients run, "
                     "that they know this server's address and ca.pem, and that they are enrolled"
                 )
-            time.sleep(_LOOK_EVERY_S)
+            self._clock.sleep(_LOOK_EVERY_S)
 
     def online(self) -> dict[int, Device]:
         """Return the devices that are online now, having asked those not known yet; by node id, sorted by name."""
         nodes = self._exchange.nodes()
         self._ask([node for node in nodes if node.node_id not in self._known and node.node_id not in self._unfit])
         devices = {node.node_id: self._known[node.node_id] for node in nodes if node.node_id in self._known}
-        now = time.time()
+        now = self._clock.time()
         for device in devices.values():
             self._rows[device.device] = replace(self._rows[device.device], last_seen_at=now)
         return _with_distinct_names(devices)
@@ -219,7 +222,7 @@ class Fleet:
         processor = str(facts.get("processor") or "")
         self._known[answer.node_id] = Device(device, name, processor, examples, facts)
         plain = {key: value for key, value in facts.items() if not isinstance(value, bytes)}
-        now = time.time()
+        now = self._clock.time()
         self._rows[device] = DeviceRow(device, name, processor, key in self._names, now, now, plain)
 
 

@@ -18,7 +18,6 @@ from edge_client.records import EVALUATE, QUERY, SERVER_ROUND, TRAIN, Scalar
 from python_server.aggregate import Aggregator
 from python_server.answers import add_evaluation, contribution, energy_measurements, reported_upload, train_row
 from python_server.errors import FleetError, UpdateError
-from python_server.exchange import Answer, Assignment, Exchange, LateAnswer, Payload
 from python_server.experiment import Experiment
 from python_server.fleet import Fleet
 from python_server.model import Evaluation, GlobalModel
@@ -26,6 +25,7 @@ from python_server.progress import Progress
 from python_server.run_rows import DeviceRoundRow, EventRow, RoundRow
 from python_server.store import RoundCommit, RunStore, Upload
 from python_server.strategies.base import Contribution, Device, Plan, StrategyState
+from python_server.tasks import Answer, Assignment, Clock, LateAnswer, Messenger, Payload
 from python_server.wire import Outbox, agreed
 
 __all__ = ["RoundLoop"]
@@ -66,6 +66,8 @@ class RoundLoop:
         Hears how it goes.
     notices
         Called now and then; returns lines worth telling, such as that a local client ended.
+    clock
+        Where the time is read; a simulation has its own.
     """
 
     def __init__(
@@ -73,11 +75,12 @@ class RoundLoop:
         experiment: Experiment,
         store: RunStore,
         model: GlobalModel,
-        exchange: Exchange,
+        exchange: Messenger,
         *,
         names: Mapping[bytes, str],
         progress: Progress,
         notices: Callable[[], list[str]] = lambda: [],
+        clock: Clock = time,
     ) -> None:
         self._experiment = experiment
         self._store = store
@@ -85,6 +88,7 @@ class RoundLoop:
         self._exchange = exchange
         self._progress = progress
         self._notices = notices
+        self._clock = clock
         self._run_id = store.path.name
         self._fleet = Fleet(
             exchange,
@@ -95,6 +99,7 @@ class RoundLoop:
             query_deadline_s=experiment.server.query_deadline_s,
             bundle_deadline_s=experiment.server.round_deadline_s,
             note=lambda device, text: self._note("refused", text, device=device),
+            clock=clock,
         )
         self._strategy = experiment.strategy.bind(model.variants, experiment.groups)
         self._remarks: set[str] = set()
@@ -153,7 +158,7 @@ class RoundLoop:
     def _round(
         self, number: int, weights: dict[str, np.ndarray], state: StrategyState
     ) -> tuple[RoundRow, dict[str, np.ndarray], StrategyState]:
-        started_at, start = time.time(), time.monotonic()
+        started_at, start = self._clock.time(), self._clock.monotonic()
         server, strategy = self._experiment.server, self._strategy
         needed = server.min_clients if self._started else max(server.start_clients, server.min_clients)
         devices = self._fleet.wait(needed, server.start_deadline_s, self._waiting)
@@ -179,16 +184,16 @@ class RoundLoop:
         training = self._train(number, seed, weights, asked, plans)
         state = strategy.observe(state, number, list(training.rows.values()))
         state, weights = strategy.finish(state, weights, training.mean, training.used)
-        evaluate_start = time.monotonic()
+        evaluate_start = self._clock.monotonic()
         on_server, on_clients = self._evaluate(number, weights, asked, plans, training)
         row = RoundRow(
             round=number,
             seed=seed,
             started_at=started_at,
-            wall_s=time.monotonic() - start,
+            wall_s=self._clock.monotonic() - start,
             train_phase_s=training.phase_s,
             aggregate_s=training.aggregate_s,
-            evaluate_s=time.monotonic() - evaluate_start,
+            evaluate_s=self._clock.monotonic() - evaluate_start,
             asked=len(asked),
             used=len(training.used),
             weight=training.weight,
@@ -234,7 +239,7 @@ class RoundLoop:
         asked: Mapping[int, Device],
         plans: Mapping[str, Plan],
     ) -> _Training:
-        start = time.monotonic()
+        start = self._clock.monotonic()
         outbox = Outbox(weights)
         assignments = [
             Assignment(
@@ -258,9 +263,9 @@ class RoundLoop:
             ):
                 device = asked[answer.node_id]
                 uploads += self._settle_upload(device.device, answer)
-                add_start = time.monotonic()
+                add_start = self._clock.monotonic()
                 row, part = self._use(number, device, plans[device.device], answer, aggregator, outbox)
-                aggregate_s += time.monotonic() - add_start
+                aggregate_s += self._clock.monotonic() - add_start
                 rows[device.device] = row
                 if part is not None:
                     used.append(part)
@@ -269,10 +274,10 @@ class RoundLoop:
                 if not answer.problem:
                     self._awaited_uploads[device.device] = number
                 self._progress.answered(row)
-            phase_s = time.monotonic() - start
-            add_start = time.monotonic()
+            phase_s = self._clock.monotonic() - start
+            add_start = self._clock.monotonic()
             mean = aggregator.result()
-            aggregate_s += time.monotonic() - add_start
+            aggregate_s += self._clock.monotonic() - add_start
             used.sort(key=lambda part: (part.device.name, part.device.device))
             return _Training(mean, rows, used, aggregator.weight, aggregate_s, phase_s, uploads)
 
@@ -347,9 +352,9 @@ class RoundLoop:
         return [upload]
 
     def _commit_start(self, weights: dict[str, np.ndarray], state: StrategyState) -> RoundRow:
-        started_at, start = time.time(), time.monotonic()
+        started_at, start = self._clock.time(), self._clock.monotonic()
         evaluation = self._model.evaluate(weights) if self._experiment.evaluate.server else None
-        seconds = time.monotonic() - start
+        seconds = self._clock.monotonic() - start
         row = RoundRow(
             round=0,
             seed=self._experiment.seed,
@@ -371,7 +376,7 @@ class RoundLoop:
         return row
 
     def _note(self, kind: str, text: str, *, device: str = "") -> None:
-        self._store.add_event(EventRow(time.time(), kind, text, device=device))
+        self._store.add_event(EventRow(self._clock.time(), kind, text, device=device))
         self._progress.note(text)
 
 

@@ -12,9 +12,9 @@ from edge_client.records import CODECS
 from model_export import codecs
 from model_export.errors import TensorFileError
 from python_server.errors import UpdateError
-from python_server.exchange import Payload
 from python_server.strategies.base import Device, Plan, TrainSettings
 from python_server.submodels import Submodel, shifted
+from python_server.tasks import Payload
 
 __all__ = ["Outbox", "Shipment", "agreed"]
 
