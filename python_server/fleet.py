@@ -73,6 +73,7 @@ class Fleet:
         self._rows: dict[str, DeviceRow] = {}
         self._doubtful: set[int] = set()
         self._told: set[tuple[int, str]] = set()
+        self._unable: set[tuple[int, str]] = set()
 
     def wait(self, least: int, deadline_s: float, on_wait: Callable[[int, int], None]) -> dict[int, Device]:
         """Return the devices that are online by node id, as soon as there are ``least`` of them.
@@ -147,6 +148,8 @@ class Fleet:
                 self._refuse(key, answer)
             elif self._holds_ours(answer):
                 self._admit(key, answer)
+            elif answer.info.get(ACCEPTS_BUNDLE) is True and len(self._variants) > 1:
+                self._admit(key, answer)  # `equip` sends the bundle that its plan is for, which may be a smaller one
             elif answer.info.get(ACCEPTS_BUNDLE) is True:
                 without.append(answer.node_id)
             else:
@@ -178,20 +181,22 @@ class Fleet:
             for node_id in nodes
             if self._known[node_id].facts.get(ACCEPTS_BUNDLE) is not True
         }
-        able = [node_id for node_id in nodes if node_id not in problems]
+        unable = {node_id for node_id in nodes if (node_id, bundle) in self._unable}
+        able = [node_id for node_id in nodes if node_id not in problems and node_id not in unable]
         for answer in self._send(able, bundle) if able else ():
             if answer.problem:
                 problems[answer.node_id] = answer.problem
-                self.doubt(answer.node_id)
+                if not answer.late:  # who said nothing in time is asked again
+                    self._unable.add((answer.node_id, bundle))
             else:
-                self._known[answer.node_id] = replace(self._known[answer.node_id], facts=answer.info)
+                self._update(answer)
         for node_id, problem in problems.items():
             if (node_id, bundle) not in self._told:
                 self._told.add((node_id, bundle))
                 device = self._known[node_id]
                 text = f"{device.name} is left out: it should train {self._variants[bundle]}, but {problem}"
                 self._note(device.device, text)
-        return set(problems)
+        return unable | set(problems)
 
     def _ask_again(self, nodes: list[int]) -> None:
         """Bring up to date what devices hold; those that do not answer are taken to hold what they did."""
@@ -201,7 +206,13 @@ class Fleet:
             self._exchange.run(assignments, deadline_s=self._query_deadline_s, label="query") if nodes else ()
         ):
             if not answer.problem and answer.node_id in self._known:
-                self._known[answer.node_id] = replace(self._known[answer.node_id], facts=answer.info)
+                self._update(answer)
+
+    def _update(self, answer: Answer) -> None:
+        """Take over what a known device says of itself now."""
+        known = self._known[answer.node_id]
+        examples = Figures(answer.metrics).whole("num-examples") or known.examples
+        self._known[answer.node_id] = replace(known, facts=answer.info, examples=examples)
 
     def _holds_ours(self, answer: Answer) -> bool:
         """Tell whether the device can take part; those that say nothing of a bundle, as stock clients, may."""

@@ -40,7 +40,7 @@ name = "mixed_compression"
 [train]
 learning_rate = 0.05
 [server]
-start_clients = 5
+start_clients = 6
 round_deadline_s = 60
 [[variants]]
 name = "half"
@@ -69,11 +69,13 @@ def test_devices_train_the_whole_a_slice_and_a_suffix_of_one_model(
         files = {each: bundle.read(each) for each in bundle.manifest.files}
         signed[name] = write_bundle(tmp_path / name, bundle.manifest, files, signing_key=private)
     store = BundleStore(tmp_path / "store", signing.public_key(private))
+    stranger = signing.public_key(signing.load_or_create_key(tmp_path / "stranger.pem"))
     sources: dict[str, Any] = {
         "a-strong": signed["whole"].path,
         "cut": signed["whole"].path,
         "fixed": signed["half"].path,  # in no group: it gets what it holds
         "stubborn-weak": signed["whole"].path,
+        "untrusting-weak": BundleStore(tmp_path / "other", stranger),
         "z-weak": store,
     }
     for index, (name, source) in enumerate(sources.items()):
@@ -109,10 +111,13 @@ def test_devices_train_the_whole_a_slice_and_a_suffix_of_one_model(
     assert rows["fixed"].plan["reason"] == "it holds variant 'half' and takes no other"
     assert rows["fixed"].upload_bytes < rows["a-strong"].upload_bytes
     assert rows["cut"].upload_bytes < rows["a-strong"].upload_bytes
-    assert events == [
+    assert events[:2] == [
         "group 'nobody' has no device",
         "stubborn-weak is left out: it should train variant 'half', but it takes no bundles from the server",
     ]
+    (untrusting,) = events[2:]  # once, though there are two rounds
+    assert untrusting.startswith("untrusting-weak is left out: it should train variant 'half', but ")
+    assert "not by the trusted" in untrusting
     assert last.accuracy is not None
     assert last.loss is not None
     initial = model.initial()
