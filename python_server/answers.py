@@ -15,10 +15,10 @@ from edge_client.records import (
     PREVIOUS_UPLOAD_S,
 )
 from python_server.errors import UpdateError
-from python_server.fetch import Answer
 from python_server.run_rows import DeviceRoundRow, MeasurementRow
 from python_server.store import Upload
 from python_server.strategies.base import Contribution, Device, Plan
+from python_server.tasks import Answer
 
 __all__ = ["Figures", "add_evaluation", "contribution", "energy_measurements", "reported_upload", "train_row"]
 
@@ -63,9 +63,10 @@ def contribution(device: Device, plan: Plan, answer: Answer) -> Contribution:
     examples, processed = counts["num-examples"], counts["examples-processed"]
     if not 1 <= examples <= _MOST_EXAMPLES:
         raise UpdateError(f"it says that it holds {examples} examples")
-    if processed > examples * plan.epochs:
-        raise UpdateError(f"it says that {processed} examples were processed, of {examples} in {plan.epochs} epochs")
-    return Contribution(device, examples, processed, counts["steps"], counts["planned-steps"])
+    if processed > examples * (plan.steps or plan.epochs):
+        length = f"{plan.steps} steps" if plan.steps else f"{plan.epochs} epochs"
+        raise UpdateError(f"it says that {processed} examples were processed, of {examples} in {length}")
+    return Contribution(device, examples, processed, counts["steps"], counts["planned-steps"], plan.submodel)
 
 
 def train_row(number: int, device: Device, plan: Plan, answer: Answer) -> DeviceRoundRow:

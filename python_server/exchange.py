@@ -12,20 +12,19 @@ The arrays that all nodes get are one object in the SuperLink: objects are named
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Optional
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import httpx
-import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.superlink.grid import HttpGrid
 
-from edge_client.records import ARRAYS, CONFIG, Scalar, encode_arrays
+from edge_client.records import ARRAYS, CONFIG
 from python_server.errors import SuperLinkError
-from python_server.fetch import Answer, Fetcher, Incoming, withdraw
+from python_server.fetch import Fetcher, Incoming, withdraw
+from python_server.tasks import Answer, Assignment, LateAnswer, Node, Payload
 
 __all__ = ["Answer", "Assignment", "Exchange", "LateAnswer", "Node", "Payload"]
 
@@ -37,48 +36,6 @@ _LATE_S = 3600.0
 """How long after its deadline an answer is still recognised as late."""
 _SMALL_PRINT_BYTES = 2**20
 """Room in an answer for everything that is not arrays."""
-
-
-class Payload:
-    """Arrays ready to send: encoded, cut into objects and hashed once, however many nodes get them.
-
-    Parameters
-    ----------
-    arrays
-        Weights by variable path.
-    """
-
-    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
-        encoded = encode_arrays(arrays, packed=True)
-        self.record = ArrayRecord({name: Array(array) for name, array in encoded.items()})
-        self.bytes = sum(array.nbytes for array in encoded.values())
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node that is online."""
-
-    node_id: int
-    public_key: bytes
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What one node is asked."""
-
-    node_id: int
-    kind: str
-    config: Mapping[str, Scalar] = field(default_factory=dict)
-    payload: Optional[Payload] = None
-
-
-@dataclass(frozen=True)
-class LateAnswer:
-    """An answer that came after its round's deadline and was dropped."""
-
-    node_id: int
-    label: str
-    seconds_late: float
 
 
 @dataclass(frozen=True)

@@ -8,51 +8,21 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Optional
 
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, PullObjectRequest
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from flwr.superlink.grid import HttpGrid
 
-from edge_client.records import ARRAYS, DEVICE, INFO, METRICS, Arrays, Scalar, decode_arrays
+from edge_client.records import ARRAYS, DEVICE, INFO, METRICS, Arrays, decode_arrays
+from python_server.tasks import Answer
 
 __all__ = ["Answer", "Fetcher", "Incoming", "withdraw"]
 
 _THREADS = 2
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of an assignment.
-
-    Attributes
-    ----------
-    problem
-        Empty for a reply; otherwise what went wrong, in words.
-    late
-        Whether the problem is that the deadline passed.
-    metrics, info, arrays
-        Of the reply; ``info`` holds the ``device`` record too.
-    sent_after_s, replied_after_s, read_after_s
-        When the task was ready to be picked up, the reply was announced, and all of it was here; from the start of the
-        exchange.
-    bytes
-        Size of the reply's objects.
-    """
-
-    node_id: int
-    problem: str = ""
-    late: bool = False
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    info: Mapping[str, Scalar] = field(default_factory=dict)
-    arrays: Optional[Arrays] = None
-    sent_after_s: float = 0.0
-    replied_after_s: Optional[float] = None
-    read_after_s: Optional[float] = None
-    bytes: int = 0
 
 
 @dataclass

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
-import hashlib
 import ipaddress
 import os
 import re
@@ -33,6 +32,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from model_export.files import write_atomically
 from python_server.errors import IdentityError
+from python_server.tasks import device_id
 
 __all__ = ["Certificates", "Identity", "device_id", "host_names", "normalized_public_key"]
 
@@ -71,11 +71,6 @@ def normalized_public_key(pem: bytes) -> bytes:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise IdentityError("not a public key on the curve P-384")
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-
-
-def device_id(public_key: bytes) -> str:
-    """Return the short name of a public key that clients print too: ``sha256:`` and 16 hexadecimal digits."""
-    return f"sha256:{hashlib.sha256(public_key).hexdigest()[:16]}"
 
 
 class Identity:

@@ -13,7 +13,7 @@ import numpy as np
 
 from python_server.errors import PartitionError
 
-__all__ = ["by_domain", "by_label", "iid"]
+__all__ = ["by_domain", "by_label", "by_user", "iid", "shards"]
 
 _TRIES = 100
 
@@ -130,6 +130,85 @@ def by_domain(
         order = random.permutation(np.flatnonzero(domains == name))
         parts += [np.sort(part) for part in np.array_split(order, share)]
     return parts
+
+
+def shards(labels: np.ndarray, clients: int, *, classes: int, seed: int) -> list[np.ndarray]:
+    """Give each client a few classes: McMahan et al. 2017, section 3.
+
+    The samples, sorted by label and shuffled within one, are cut into ``clients · classes`` shards of equal size, and
+    each client draws ``classes`` of them; a shard that lies across a border holds two labels.
+
+    Parameters
+    ----------
+    labels
+        Class of each sample, integers ``[n]``.
+    clients
+        How many parts to make.
+    classes
+        Shards for each client.
+    seed
+        The same seed gives the same parts.
+
+    Returns
+    -------
+    list of ndarray
+        For each client the sorted indices of its samples, ``int64 [n_k]``.
+
+    Raises
+    ------
+    PartitionError
+        There are fewer samples than shards, or a number makes no sense.
+    """
+    labels = np.asarray(labels)
+    if classes < 1:
+        raise PartitionError(f"{classes} classes for each client; there has to be at least one")
+    _check_counts(len(labels), clients, allow_empty=False)
+    if len(labels) < clients * classes:
+        raise PartitionError(f"{len(labels)} samples for {clients} clients of {classes} shards: some would be empty")
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(labels))
+    cut = np.array_split(order[np.argsort(labels[order], kind="stable")], clients * classes)
+    drawn = random.permutation(clients * classes).reshape(clients, classes)
+    return [np.sort(np.concatenate([cut[index] for index in own])) for own in drawn]
+
+
+def by_user(users: Sequence[str] | np.ndarray, clients: int, *, seed: int) -> list[np.ndarray]:
+    """Let no two clients share a user: a client each, or, where there are more users, users dealt out evenly.
+
+    Parameters
+    ----------
+    users
+        Who each sample is from.
+    clients
+        How many parts to make; at most as many as there are users.
+    seed
+        Decides who goes with whom.
+
+    Returns
+    -------
+    list of ndarray
+        For each client the sorted indices of its samples, ``int64 [n_k]``; with a client for each user they stand in
+        the users' alphabetical order.
+
+    Raises
+    ------
+    PartitionError
+        There are more clients than users, or a number makes no sense.
+    """
+    users = np.asarray(users)
+    _check_counts(len(users), clients, allow_empty=False)
+    _, index = np.unique(users, return_inverse=True)
+    sizes = np.bincount(index)
+    if clients > len(sizes):
+        raise PartitionError(f"{clients} clients for {len(sizes)} users; take at most one client per user")
+    owner = np.arange(len(sizes))
+    if clients < len(sizes):
+        held = np.zeros(clients, int)
+        shuffled = np.random.default_rng(seed).permutation(len(sizes))
+        for user in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:  # the largest first, to who holds least
+            owner[user] = np.argmin(held)
+            held[owner[user]] += sizes[user]
+    return [np.flatnonzero(owner[index] == client) for client in range(clients)]
 
 
 def _draw(labels: np.ndarray, clients: int, alpha: float, random: np.random.Generator) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from python_server.errors import PartitionError
-from python_server.partition import by_domain, by_label, iid
+from python_server.partition import by_domain, by_label, by_user, iid, shards
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -73,3 +73,28 @@ def test_too_few_clients_for_the_domains() -> None:
 def test_labels_have_to_be_a_list() -> None:
     with pytest.raises(PartitionError, match="one per sample"):
         by_label(np.zeros((3, 2)), 2, alpha=1, seed=0)
+
+
+def test_shards_give_each_client_few_classes_and_every_sample_once() -> None:
+    labels = np.repeat(np.arange(10), 30)
+    parts = shards(labels, 15, classes=2, seed=3)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(300))
+    assert {len(part) for part in parts} == {20}
+    assert all(len(set(labels[part].tolist())) <= 2 for part in parts)
+    again, other = (shards(labels, 15, classes=2, seed=seed) for seed in (3, 4))
+    assert all(np.array_equal(one, two) for one, two in zip(parts, again))
+    assert not all(np.array_equal(one, two) for one, two in zip(parts, other))
+    with pytest.raises(PartitionError, match="300 samples for 200 clients of 2 shards"):
+        shards(labels, 200, classes=2, seed=3)
+
+
+def test_users_stay_whole() -> None:
+    users = np.array(list("aabbbbccdeee"))
+    each = by_user(users, 5, seed=0)
+    assert [set(users[part]) for part in each] == [{"a"}, {"b"}, {"c"}, {"d"}, {"e"}]
+    dealt = by_user(users, 3, seed=0)
+    assert sorted(np.concatenate(dealt).tolist()) == list(range(12))
+    assert sorted(len(part) for part in dealt) == [4, 4, 4], "as even as whole users allow"
+    assert not any(set(users[one]) & set(users[two]) for one in dealt for two in dealt if one is not two)
+    with pytest.raises(PartitionError, match="6 clients for 5 users"):
+        by_user(users, 6, seed=0)

@@ -6,11 +6,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
-
-from rich.console import Console
+from typing import IO, TYPE_CHECKING
 
 from python_server.run_rows import DeviceRoundRow, RoundRow
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["JsonProgress", "PlainProgress", "Progress", "TerminalProgress", "choose_progress"]
 
@@ -20,6 +21,9 @@ class Progress:
 
     def started(self, run: Path, address: str, resumed_after: int | None) -> None:
         """Hear that the server listens; the run is new, or goes on after a round."""
+
+    def simulating(self, run: Path, devices: int, resumed_after: int | None) -> None:
+        """Hear that so many devices are simulated; the run is new, or goes on after a round."""
 
     def waiting(self, present: int, needed: int) -> None:
         """Hear that devices are being waited for."""
@@ -51,6 +55,13 @@ class PlainProgress(Progress):
         """Name the run and the address."""
         self._say(f"run: {run}")
         self._say(f"listening: {address}")
+        if resumed_after is not None:
+            self._say(f"resumed after round {resumed_after}")
+
+    def simulating(self, run: Path, devices: int, resumed_after: int | None) -> None:
+        """Name the run."""
+        self._say(f"run: {run}")
+        self._say(f"simulated devices: {devices}; times and energy are modelled")
         if resumed_after is not None:
             self._say(f"resumed after round {resumed_after}")
 
@@ -122,6 +133,10 @@ class JsonProgress(Progress):
         """Name the run and the address."""
         self._say("started", run=str(run), address=address, resumed_after=resumed_after)
 
+    def simulating(self, run: Path, devices: int, resumed_after: int | None) -> None:
+        """Name the run."""
+        self._say("started", run=str(run), simulated_devices=devices, resumed_after=resumed_after)
+
     def answered(self, row: DeviceRoundRow) -> None:
         """Pass on the device's row."""
         self._say("device", **vars(row))
@@ -143,6 +158,8 @@ def choose_progress(*, as_json: bool) -> Progress:
     if as_json:
         return JsonProgress(sys.stdout)
     if sys.stdout.isatty():
+        from rich.console import Console
+
         return TerminalProgress(Console())
     return PlainProgress(sys.stdout)
 

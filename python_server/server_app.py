@@ -18,6 +18,7 @@ processes fewer, and a SuperLink whose control interface is closed to others.
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def main(grid: Grid, context: Context) -> None:
     if resume:
         store = RunStore.open(resume, keep=experiment.keep_weights)
     else:
-        store = create_run(experiment, Path(str(config.get("runs") or "runs")), model)
+        runs = Path(str(config.get("runs") or "runs"))
+        store = create_run(experiment, runs, model, {"flwr": importlib.metadata.version("flwr")})
     progress = PlainProgress(sys.stdout)
     try:
         store.start()

@@ -8,72 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import platform
 import shutil
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from python_server.errors import ExperimentError, IdentityError, PortInUseError, StoreError
+from python_server.errors import ExperimentError, IdentityError, PortInUseError
 from python_server.exchange import Exchange
-from python_server.experiment import Experiment, parse_experiment
+from python_server.experiment import Experiment
 from python_server.flower_run import open_run, register_devices
 from python_server.identity import Identity, host_names, normalized_public_key
 from python_server.local_clients import client_public_key, run_clients
 from python_server.model import BundleModel, GlobalModel
+from python_server.new_run import TrainResult, create_run, load_run, recording_the_end
 from python_server.progress import Progress
 from python_server.round_loop import RoundLoop
-from python_server.run_reader import RunReader
-from python_server.run_rows import RoundRow
-from python_server.store import EXPERIMENT, LOGS, RunStore
+from python_server.store import LOGS, RunStore
 from python_server.superlink import SuperLink, SuperLinkSettings, quiet_flower
 
 __all__ = ["TrainResult", "create_run", "load_model", "load_run", "train"]
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """How a run ended.
-
-    Attributes
-    ----------
-    run
-        The run directory.
-    last
-        The last round.
-    """
-
-    run: Path
-    last: RoundRow
-
-
-def create_run(experiment: Experiment, runs: Path, model: GlobalModel) -> RunStore:
-    """Make a new run directory under ``runs``, named after the experiment and the time.
-
-    Raises
-    ------
-    StoreError
-        It cannot be made.
-    """
-    started = time.strftime("%Y%m%d-%H%M%S")
-    info = {
-        "name": experiment.name,
-        "base": str(experiment.base),
-        "bundle_sha256": model.sha256,
-        "experiment_sha256": experiment.sha256,
-        "strategy": experiment.strategy_name,
-        "rounds": str(experiment.rounds),
-        "host": platform.platform(),
-        "python": platform.python_version(),
-        "flwr": importlib.metadata.version("flwr"),
-    }
-    for attempt in range(100):
-        path = runs / (f"{experiment.name}-{started}" + (f"-{attempt + 1}" if attempt else ""))
-        if not path.exists():
-            return RunStore.create(path, experiment.source, info, keep=experiment.keep_weights)
-    raise StoreError(f"{runs} already has a hundred runs of this second")
 
 
 def load_model(experiment: Experiment) -> GlobalModel:
@@ -82,7 +34,8 @@ def load_model(experiment: Experiment) -> GlobalModel:
     Raises
     ------
     ExperimentError
-        The bundle has no such cut as ``train.cut``.
+        The bundle has no such cut as ``train.cut``, a variant does not fit it, or the strategy or a group asks for
+        what they do not have.
     model_export.errors.BundleError, edge_client.errors.EdgeError
         The bundle or the test data cannot be used.
     """
@@ -91,28 +44,14 @@ def load_model(experiment: Experiment) -> GlobalModel:
         experiment.model.bundle,
         test=experiment.data.test if experiment.evaluate.server else None,
         trusted_key=trusted.read_bytes() if trusted else None,
+        variants={variant.name: variant.bundle for variant in experiment.variants},
     )
     try:
         model.trained(experiment.train.cut)
     except (KeyError, ValueError) as error:
         raise ExperimentError(f"train.cut: {error}") from None
+    experiment.strategy.bind(model.variants, experiment.groups)
     return model
-
-
-def load_run(run: Path) -> Experiment:
-    """Return the experiment of an existing run, as it was when the run was made.
-
-    Raises
-    ------
-    StoreError
-        It is not a run directory.
-    ExperimentError
-        The experiment in it is damaged.
-    """
-    with RunReader(run) as reader:
-        base = Path(reader.meta.get("base", str(run)))
-    source = (run / EXPERIMENT).read_bytes()
-    return parse_experiment(source, base, str(run / EXPERIMENT))
 
 
 def train(experiment: Experiment, *, runs: Path, progress: Progress, resume: Optional[Path] = None) -> TrainResult:
@@ -140,7 +79,7 @@ def train(experiment: Experiment, *, runs: Path, progress: Progress, resume: Opt
     experiment.check_files()
     model = load_model(experiment)
     if resume is None:
-        store = create_run(experiment, runs, model)
+        store = create_run(experiment, runs, model, {"flwr": importlib.metadata.version("flwr")})
     else:
         store = RunStore.open(resume, keep=experiment.keep_weights)
     try:
@@ -158,7 +97,7 @@ def _train(experiment: Experiment, store: RunStore, model: GlobalModel, progress
     if checkpoint is not None and checkpoint.row.round >= experiment.rounds:
         return TrainResult(store.path, checkpoint.row)
     store.start()
-    with _recording_the_end(store), contextlib.ExitStack() as stack:
+    with recording_the_end(store), contextlib.ExitStack() as stack:
         settings, names = _identity(experiment)
         states = {client.name: _client_state(experiment, client.name) for client in experiment.clients}
         for client in experiment.clients:
@@ -173,7 +112,7 @@ def _train(experiment: Experiment, store: RunStore, model: GlobalModel, progress
             run_clients(
                 experiment.clients,
                 server=superlink.local_address,
-                bundle=experiment.model.bundle,
+                bundle_of=experiment.bundle_of,
                 states=states,
                 logs=store.path / LOGS,
                 ca=settings.certificates.ca if settings.certificates else None,
@@ -217,17 +156,6 @@ class _Latecomers:
 
     def _stamp(self) -> int:
         return self._identity.stamp() if self._identity else 0
-
-
-@contextlib.contextmanager
-def _recording_the_end(store: RunStore) -> Iterator[None]:
-    """Note in the run how it ended, where the disk still takes it."""
-    try:
-        yield
-    except BaseException as error:
-        with contextlib.suppress(StoreError):
-            store.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-        raise
 
 
 def _identity(experiment: Experiment) -> tuple[SuperLinkSettings, dict[bytes, str]]:

@@ -10,6 +10,7 @@ output is newer than this file and the Python code behind it.
 ``adam``               a CNN under Adam
 ``recurrent``          an LSTM that reads the rows both ways, then a dense layer that is used twice
 ``narrow*``            arrays in narrow formats, and ``narrow-dense.safetensors`` what they hold
+``codec-*``            weights and what they were before; ``codec-<codec>`` the wire's bytes of the difference
 ``head``               a dense head with dropout, momentum and a proximal term on a frozen base; signed
 ``head.zip``           the same; ``trusted.pem`` signed it, ``other.pem`` did not
 ``unsigned.zip``       ``whole``
@@ -53,6 +54,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 EPOCHS = 4
 SAMPLES = 77
+CODECS = ("float32", "float16", "bfloat16", "int8", "clusters2", "clusters16", "clusters256")
 
 
 def main(output: Path) -> None:
@@ -69,6 +71,7 @@ def main(output: Path) -> None:
     _make_permutations(part)
     _make_bundles(part)
     _make_narrow_arrays(part)
+    _make_coded_weights(part)
     _make_bad_bundles(part)
     _train(part)
     (part / STAMP).write_text(stamp)
@@ -210,6 +213,35 @@ def _make_narrow_arrays(output: Path) -> None:
             dense[f"{format}/{way}"] = formats.decode(parts, value.shape)
     tensors.save(output / "narrow.safetensors", stored)
     tensors.save(output / "narrow-dense.safetensors", dense)
+
+
+def _make_coded_weights(output: Path) -> None:
+    import numpy as np
+
+    from model_export import codecs, tensors
+
+    random = np.random.default_rng(1)
+    kernel = (random.normal(size=(3, 3, 5, 8)) * np.exp(random.uniform(-30, 9, (3, 3, 5, 8)))).astype(np.float32)
+    # Rounding at its corners: ties, subnormal halves, both zeros, the largest half, what rounds up to infinity.
+    corners = [0.0, -0.0, 1 + 2**-11, 1 + 3 * 2**-11, 2**-24, 2**-25, 3 * 2**-25, -(2**-15), 65504, 65519, 65520, -1e6]
+    edge = np.array([*corners, 1 + 2**-8, 1 + 3 * 2**-8, 3.4e38, 1e-40], np.float32).reshape(4, 4)
+    weights = {
+        "conv/kernel": kernel,
+        "edge/kernel": edge,
+        "same/kernel": np.full((3, 2), 0.25, np.float32),
+        "none/kernel": np.zeros((0, 4), np.float32),
+        "conv/bias": random.normal(size=5).astype(np.float32),
+        "seed/state": np.array([[1, 2]], np.int32),
+    }
+    base = {"conv/kernel": np.float32(0.9) * kernel, "conv/bias": weights["conv/bias"]}
+    tensors.save(output / "codec-weights.safetensors", weights)
+    tensors.save(output / "codec-base.safetensors", base)
+    specs = {path: (value.shape, value.dtype.name) for path, value in weights.items()}
+    for codec in CODECS:
+        with np.errstate(over="ignore"):
+            stored = codecs.encode(weights, codec, base)
+        tensors.save(output / f"codec-{codec}.safetensors", stored)
+        tensors.save(output / f"codec-{codec}-decoded.safetensors", codecs.decode(stored, specs))
 
 
 def _make_bad_bundles(output: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from model_export.files import write_atomically
 from python_server.errors import PartitionError
-from python_server.partition import by_domain, by_label, iid
+from python_server.partition import by_domain, by_label, by_user, iid, shards
 
 __all__ = ["Split"]
 
@@ -22,8 +22,8 @@ class Split:
     name = "split"
     help = "split a data set over clients"
     description = (
-        "Split an .npz file with x, y (and, for --domains, domain) into client_0.npz, client_1.npz, ...: every sample "
-        "goes to exactly one client, and the same seed gives the same split."
+        "Split an .npz file with x, y (for --domains, domain; for --users, user) into client_0.npz, client_1.npz, ...: "
+        "every sample goes to exactly one client, and the same seed gives the same split."
     )
     examples = """\
 examples:
@@ -41,6 +41,8 @@ examples:
         how.add_argument("--iid", action="store_true", help="at random, evenly (the default)")
         how.add_argument("--dirichlet", type=float, metavar="ALPHA", help="by label; small: few classes per client")
         how.add_argument("--domains", action="store_true", help="no client mixes domains (array domain of the file)")
+        how.add_argument("--shards", type=int, metavar="K", help="about K classes a client")
+        how.add_argument("--users", action="store_true", help="no two clients share a user (array user of the file)")
         parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random choice (default: 0)")
         parser.add_argument("--allow-empty", action="store_true", help="clients may go without samples")
         parser.add_argument("--json", action="store_true", help="print the split as JSON")
@@ -57,6 +59,12 @@ examples:
             if "domain" not in arrays:
                 raise PartitionError(f"{options.data} has no array 'domain'")
             parts = by_domain(arrays["domain"], options.clients, seed=options.seed, allow_empty=allow_empty)
+        elif options.shards is not None:
+            parts = shards(labels, options.clients, classes=options.shards, seed=options.seed)
+        elif options.users:
+            if "user" not in arrays:
+                raise PartitionError(f"{options.data} has no array 'user'")
+            parts = by_user(arrays["user"], options.clients, seed=options.seed)
         else:
             parts = iid(len(labels), options.clients, seed=options.seed, allow_empty=allow_empty)
         options.output.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,9 @@ from python_server.errors import ExperimentError
 
 if TYPE_CHECKING:
     from python_server.experiment import Experiment
+    from python_server.new_run import TrainResult
 
-__all__ = ["Train", "terminated_like_interrupted", "train_and_report"]
+__all__ = ["Train", "report_on", "terminated_like_interrupted", "train_and_report"]
 
 
 class Train:
@@ -64,7 +65,6 @@ The last two lines are the accuracy and the report:
 def train_and_report(experiment: Experiment, *, runs: Path, resume: Optional[Path], as_json: bool) -> None:
     """Do an experiment, write the report, and print the lines that end ``train`` and ``demo``."""
     from python_server.progress import choose_progress
-    from python_server.report import write_report
     from python_server.train import train
 
     progress = choose_progress(as_json=as_json)
@@ -72,6 +72,13 @@ def train_and_report(experiment: Experiment, *, runs: Path, resume: Optional[Pat
         result = train(experiment, runs=runs, progress=progress, resume=resume)
     finally:
         progress.close()
+    report_on(result, as_json=as_json)
+
+
+def report_on(result: TrainResult, *, as_json: bool) -> None:
+    """Write a run's report, and print the lines that end ``train``, ``simulate`` and ``demo``."""
+    from python_server.report import write_report
+
     page = write_report(result.run)
     accuracy = result.last.accuracy if result.last.accuracy is not None else result.last.client_accuracy
     if as_json:

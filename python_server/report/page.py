@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from importlib.resources import files
 from typing import Optional
@@ -59,6 +60,7 @@ def _charts(figures: RunFigures) -> dict[str, str]:
     }
     moved = {d.name: {"download": d.download_bytes / 1e6, "upload": d.upload_bytes / 1e6} for d in figures.devices}
     return {
+        "partition": _partition(figures),
         "accuracy": line_chart(
             _present(accuracy), title="Accuracy by round", x_label="round", y_label="accuracy", y_range=(0.0, 1.0)
         ),
@@ -86,6 +88,19 @@ def _charts(figures: RunFigures) -> dict[str, str]:
             form=lambda mb: _bytes(mb * 1e6),
         ),
     }
+
+
+def _partition(figures: RunFigures) -> str:
+    """Draw how a simulation shares its samples out; empty for a run of real devices, which do not tell."""
+    held: dict[str, list[int]] = json.loads(figures.meta.get("split", "{}"))
+    if not held:
+        return ""
+    return stacked_bars(
+        {name: {str(label): float(count) for label, count in enumerate(counts)} for name, counts in held.items()},
+        title="Samples by class and device",
+        x_label="samples",
+        parts_order=[str(label) for label in range(max(map(len, held.values())))],
+    )
 
 
 def _present(series: dict[str, list[tuple[float, Optional[float]]]]) -> dict[str, list[tuple[float, Optional[float]]]]:

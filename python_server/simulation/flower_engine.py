@@ -1,0 +1,159 @@
+"""The ``flower`` engine: every client in a worker of Flower's simulation on Ray, trained by the bundle's own model.
+
+Slower than the local engine, and closer to the devices: the very TensorFlow Lite model trains, compressed ones too. On
+a cluster, start Ray first (``ray start``) and set ``RAY_ADDRESS``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Optional, TypeVar
+
+import numpy as np
+
+from edge_client.data import Dataset
+from edge_client.records import ARRAYS, CONFIG, METRICS, TRAIN, decode_arrays
+from edge_client.trainer import Trainer
+from model_export.bundle import Bundle
+from python_server.errors import ExperimentError, FleetError
+from python_server.simulation.engine import Arrays, TrainResult, TrainTask
+from python_server.tasks import Payload
+
+__all__ = ["FlowerEngine", "within_flower"]
+
+Result = TypeVar("Result")
+_POLL_S = 0.01
+_AHEAD = 4
+"""Tasks under way for each worker: enough that none waits, few enough that their weights fit the memory."""
+
+
+class FlowerEngine:
+    """Trains clients through a grid of Flower's simulation; see `within_flower`.
+
+    Parameters
+    ----------
+    grid
+        Flower's grid.
+    bundle
+        The bundle that all clients hold.
+    samples
+        Directory with ``x.npy`` and ``y.npy``.
+    workers
+        How many clients train at once.
+    """
+
+    def __init__(self, grid: Any, bundle: Bundle, samples: Path, workers: int) -> None:
+        self._grid = grid
+        self._bundle = bundle
+        self._samples = samples
+        self._under_way = _AHEAD * workers
+        self._nodes = _wait_for_nodes(grid, workers)
+        self._evaluator: Optional[Trainer] = None
+
+    def train(self, tasks: Iterable[TrainTask]) -> Iterator[TrainResult]:
+        """Yield the result of each task, in order."""
+        waiting: dict[str, int] = {}
+        done: dict[int, TrainResult] = {}
+        payloads: dict[int, Payload] = {}
+        numbered = enumerate(tasks)
+        for number in itertools.count():
+            while number not in done:
+                for index, task in itertools.islice(numbered, self._under_way - len(waiting) - len(done)):
+                    payload = payloads.setdefault(id(task.weights), Payload(task.weights))
+                    (sent,) = self._grid.push_messages([self._message(index, task, payload)])
+                    waiting[sent] = index
+                if not waiting:
+                    return
+                for reply in self._grid.pull_messages(list(waiting)):
+                    done[waiting.pop(reply.metadata.reply_to_message_id)] = _result(reply)
+                time.sleep(_POLL_S)
+            yield done.pop(number)
+
+    def evaluate(self, weights: Arrays, data: Dataset) -> tuple[float, float]:
+        """Return mean loss and accuracy, computed here."""
+        if self._evaluator is None:
+            self._evaluator = Trainer(self._bundle)
+        self._evaluator.set_weights(weights)
+        return self._evaluator.evaluate(data.x, data.y)
+
+    def _message(self, index: int, task: TrainTask, payload: Payload) -> Any:
+        from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+
+        config: dict[str, Any] = {
+            "bundle": str(self._bundle.path.resolve()),
+            "samples": str(self._samples),
+            "cut": task.cut,
+            "epochs": task.epochs,
+            "steps": task.steps,
+            "learning-rate": task.learning_rate,
+            "proximal-mu": task.mu,
+            "seed": task.seed,
+        }
+        rows = ArrayRecord({"rows": Array(np.ascontiguousarray(task.rows))})
+        content = RecordDict({CONFIG: ConfigRecord(config), ARRAYS: payload.record, "rows": rows})
+        return Message(content, self._nodes[index % len(self._nodes)], TRAIN)
+
+
+def within_flower(bundle: Bundle, data: Dataset, work: Callable[[FlowerEngine], Result]) -> Result:
+    """Do ``work`` with an engine, within a simulation of Flower that ends with it.
+
+    Raises
+    ------
+    ExperimentError
+        Ray is not installed.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise ExperimentError('simulation.engine is "flower", and Ray is not installed: pip install "flwr[simulation]"')
+    from flwr.serverapp import ServerApp
+    from flwr.simulation import run_simulation
+
+    from python_server.simulation.flower_client import app
+
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+    workers = os.cpu_count() or 1
+    outcome: list[Result] = []
+    failures: list[BaseException] = []
+    server = ServerApp()
+    with tempfile.TemporaryDirectory(prefix="pocketfleet-samples-") as folder:
+        np.save(f"{folder}/x.npy", data.x)
+        np.save(f"{folder}/y.npy", data.y)
+
+        @server.main()  # type: ignore[untyped-decorator]  # flwr is not checked
+        def main(grid: Any, context: Any) -> None:
+            try:
+                outcome.append(work(FlowerEngine(grid, bundle, Path(folder), workers)))
+            except BaseException as error:
+                failures.append(error)
+
+        resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
+        run_simulation(server, app, num_supernodes=workers, backend_config=resources)
+    if failures:
+        raise failures[0]
+    if not outcome:
+        raise FleetError("Flower's simulation ended before the experiment did")
+    return outcome[0]
+
+
+def _wait_for_nodes(grid: Any, count: int) -> list[int]:
+    while len(nodes := sorted(grid.get_node_ids())) < count:
+        time.sleep(_POLL_S)
+    return nodes
+
+
+def _result(reply: Any) -> TrainResult:
+    if reply.has_error():
+        return TrainResult({}, 0.0, 0, reply.error.reason or f"error {reply.error.code}")
+    record = {name: array.numpy() for name, array in reply.content[ARRAYS].items()}
+    weights, _ = decode_arrays(record)
+    metrics = reply.content[METRICS]
+    for path, value in weights.items():
+        if not np.isfinite(value).all():
+            return TrainResult({}, 0.0, 0, f"training went astray: {path} holds values that are no numbers")
+    return TrainResult(weights, float(metrics["loss"]), int(metrics["processed"]))

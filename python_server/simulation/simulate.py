@@ -1,0 +1,207 @@
+"""An experiment without devices: simulated ones, the same round loop, a run directory like any other."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+
+from edge_client.data import Dataset, load_dataset
+from model_export.bundle import Bundle
+from python_server.errors import ExperimentError, StoreError
+from python_server.experiment import Experiment
+from python_server.model import Evaluation
+from python_server.new_run import TrainResult, create_run, load_run, recording_the_end
+from python_server.progress import Progress
+from python_server.round_loop import RoundLoop
+from python_server.run_reader import RunReader
+from python_server.run_rows import RoundRow
+from python_server.simulation.backend import use_backend
+from python_server.simulation.clock import VirtualClock
+from python_server.simulation.engine import Engine
+from python_server.simulation.exchange import VirtualExchange
+from python_server.simulation.population import Population, populate
+from python_server.store import RunStore
+from python_server.variants import whole_model
+
+__all__ = ["load_simulation", "simulate"]
+
+_SHOWN = 60
+"""Devices whose classes the report draws."""
+
+
+class _EngineModel:
+    """The model that the server holds, evaluated by the engine; a `python_server.model.GlobalModel`."""
+
+    def __init__(self, bundle: Bundle, engine: Engine, test: Optional[Dataset]) -> None:
+        self._bundle = bundle
+        self._engine = engine
+        self._test = test
+        self.sha256 = bundle.sha256
+        self.variants = {"": whole_model(bundle)}
+
+    def initial(self) -> dict[str, np.ndarray]:
+        """Return the weights before training, by variable path."""
+        return self._bundle.initial()
+
+    def packed_bundle(self, bundle: str = "") -> bytes:
+        """Return the bundle's zip."""
+        return self._bundle.zipped()
+
+    def trained(self, cut: str, bundle: str = "") -> tuple[str, ...]:
+        """Return the variables that training from ``cut`` on changes."""
+        manifest = self._bundle.manifest
+        return manifest.signatures[manifest.training_signature(cut)].updates
+
+    def held(self, weights: Mapping[str, np.ndarray], bundle: str) -> dict[str, np.ndarray]:
+        """Return the weights: no simulated device compresses what it is sent."""
+        return dict(weights)
+
+    def evaluate(self, weights: Mapping[str, np.ndarray]) -> Optional[Evaluation]:
+        """Evaluate weights on the held-out data; None where there is none."""
+        if self._test is None:
+            return None
+        loss, accuracy = self._engine.evaluate(weights, self._test)
+        return loss, accuracy, len(self._test)
+
+
+def load_simulation(run: Path) -> Experiment:
+    """Return the experiment of an existing simulated run.
+
+    Raises
+    ------
+    StoreError
+        It is not a run directory, or one of real devices.
+    """
+    experiment = load_run(run)
+    with RunReader(run) as reader:
+        if reader.meta.get("mode") != "simulated":
+            raise StoreError(f"{run} is a run of real devices; go on with it by: pocketfleet train --resume {run}")
+    return experiment
+
+
+def simulate(experiment: Experiment, *, runs: Path, progress: Progress, resume: Optional[Path] = None) -> TrainResult:
+    """Do an experiment with simulated devices.
+
+    Parameters
+    ----------
+    experiment
+        What to do; for a resumed run the one from `load_simulation`.
+    runs
+        Directory of run directories, for a new run.
+    progress
+        Hears how it goes.
+    resume
+        The run directory to go on in.
+
+    Raises
+    ------
+    ServerError
+        Something failed; where a run had begun, it can be resumed.
+    model_export.errors.BundleError, edge_client.errors.EdgeError
+        The bundle or data cannot be used.
+    """
+    experiment.check_files()
+    if experiment.variants:
+        raise ExperimentError(
+            "simulated devices all hold model.bundle; leave [[variants]] out, or use `pocketfleet train`"
+        )
+    trusted = experiment.model.trusted_key
+    bundle = Bundle.load(experiment.model.bundle, trusted_key=trusted.read_bytes() if trusted else None)
+    manifest = bundle.manifest
+    try:
+        manifest.training_signature(experiment.train.cut)
+    except ValueError as error:
+        raise ExperimentError(f"train.cut: {error}") from None
+    experiment.strategy.bind({"": whole_model(bundle)}, experiment.groups)
+    test = None
+    if experiment.evaluate.server and experiment.data.test is not None:
+        test = load_dataset(experiment.data.test, manifest.input, manifest.classes)
+    population = populate(experiment, manifest)
+
+    def work(engine: Engine) -> TrainResult:
+        model = _EngineModel(bundle, engine, test)
+        if resume is None:
+            store = create_run(experiment, runs, model, _facts(experiment, population))
+        else:
+            store = RunStore.open(resume, keep=experiment.keep_weights)
+        try:
+            return _simulate(experiment, store, model, engine, population, bundle, progress)
+        finally:
+            store.close()
+
+    if experiment.simulation.engine == "flower":
+        from python_server.simulation.flower_engine import within_flower
+
+        return within_flower(bundle, population.data, work)
+    use_backend(experiment.simulation.backend)
+    from python_server.simulation.local_engine import LocalEngine
+
+    return work(LocalEngine(bundle, population.data, side_by_side=experiment.simulation.side_by_side))
+
+
+def _simulate(
+    experiment: Experiment,
+    store: RunStore,
+    model: _EngineModel,
+    engine: Engine,
+    population: Population,
+    bundle: Bundle,
+    progress: Progress,
+) -> TrainResult:
+    checkpoint = store.checkpoint()
+    if checkpoint is not None and checkpoint.row.round >= experiment.rounds:
+        return TrainResult(store.path, checkpoint.row)
+    store.start()
+    simulation = experiment.simulation
+    clock = VirtualClock(_goes_on_at(checkpoint.row) if checkpoint else time.time())
+    exchange = VirtualExchange(
+        population.devices,
+        engine,
+        population.data,
+        bundle,
+        clock,
+        dropout=simulation.dropout,
+        overhead_s=simulation.overhead_s,
+        seed=experiment.seed if simulation.seed < 0 else simulation.seed,
+        on_late=lambda late: loop.note_late(late),
+    )
+    progress.simulating(store.path, len(population.devices), checkpoint.row.round if checkpoint else None)
+    loop = RoundLoop(experiment, store, model, exchange, names={}, progress=progress, clock=clock)
+    with recording_the_end(store):
+        last = loop.run()
+        store.finish("finished", uploads=loop.collect_last_uploads())
+    return TrainResult(store.path, last)
+
+
+def _goes_on_at(row: RoundRow) -> float:
+    return row.started_at + row.wall_s
+
+
+def _facts(experiment: Experiment, population: Population) -> dict[str, str]:
+    """Return what the run's meta data say of the simulation."""
+    engine, y = experiment.simulation.engine, population.data.y
+    classes = int(y.max()) + 1
+    split = {
+        device.name: np.bincount(y[device.rows], minlength=classes).tolist() for device in population.devices[:_SHOWN]
+    }
+    versions = {}
+    for package in ("keras", "jax", "tensorflow", "flwr"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "mode": "simulated",
+        "engine": engine,
+        "backend": os.environ.get("KERAS_BACKEND", "") if engine == "local" else "TensorFlow Lite on Ray",
+        "devices": str(len(population.devices)),
+        "split": json.dumps(split),
+        **versions,
+    }

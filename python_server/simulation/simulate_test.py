@@ -1,0 +1,205 @@
+"""``pocketfleet simulate``: experiments over simulated devices, from file to report."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from python_server.cli import main
+from python_server.errors import ExperimentError, StoreError
+from python_server.experiment import Experiment, load_experiment
+from python_server.progress import Progress
+from python_server.run_reader import RunReader
+from python_server.simulation.simulate import load_simulation, simulate
+
+_EXPERIMENT = """\
+name = "sim"
+rounds = 3
+seed = 5
+[model]
+bundle = "{bundle}"
+[data]
+test = "test.npz"
+[train]
+learning_rate = 0.05
+{more}
+"""
+_FOUR = "[simulation]\ndata = 'train.npz'\ndevices = 4\n"
+_TWENTY = """
+[server]
+round_deadline_s = {deadline}
+[simulation]
+data = "train.npz"
+devices = 20
+partition = "dirichlet"
+dropout = {dropout}
+[[simulation.profiles]]
+name = "fast"
+step_ms = 10
+share = 3
+upload_mbps = 10
+power_w = 2
+[[simulation.profiles]]
+name = "slow"
+step_ms = 500
+"""
+
+Write = Callable[[str], Experiment]
+
+
+@pytest.fixture
+def write(digits: Any, digits_bundle: Path, tmp_path: Path) -> Write:
+    digits.save(tmp_path / "train.npz", slice(600))
+    digits.save_test(tmp_path / "test.npz")
+
+    def write_file(more: str) -> Experiment:
+        file = tmp_path / "sim.toml"
+        file.write_text(_EXPERIMENT.format(bundle=digits_bundle, more=more))
+        return load_experiment(file)
+
+    return write_file
+
+
+def _run(experiment: Experiment, runs: Path) -> RunReader:
+    return RunReader(simulate(experiment, runs=runs, progress=Progress()).run)
+
+
+def test_rounds_take_the_time_that_devices_are_said_to_take(write: Write, tmp_path: Path) -> None:
+    with _run(write(_TWENTY.format(deadline=600, dropout=0)), tmp_path / "runs") as run:
+        assert run.meta["mode"] == "simulated"
+        rounds, rows = run.rounds(), run.device_rounds()
+        assert [row.outcome for row in rows] == ["ok"] * 60
+        facts = {device.name: device.facts for device in run.devices()}
+        kinds = [str(facts[row.name]["profile"]) for row in rows if row.round == 1]
+        assert (kinds.count("fast"), kinds.count("slow")) == (15, 5)
+        for row in rows:
+            step_s = {"fast": 0.01, "slow": 0.5}[str(facts[row.name]["profile"])]
+            assert row.steps == row.planned_steps == -(-(row.num_examples or 0) // 16)
+            assert row.train_s == pytest.approx(step_s * row.steps)
+            assert row.energy_method == ("modelled" if step_s == 0.01 else "none")
+        first = [row for row in rows if row.round == 1]
+        assert rounds[1].train_phase_s == pytest.approx(max(row.replied_after_s or 0 for row in first))
+        fast = next(row for row in first if row.energy_j)
+        assert fast.energy_j == pytest.approx(2 * (fast.train_s or 0))
+        assert fast.upload_s == pytest.approx((fast.upload_bytes or 0) * 8 / 10e6)
+        split = json.loads(run.meta["split"])
+        assert len(split) == 20
+        assert sum(map(sum, split.values())) == 600
+
+
+def test_deadline_dropouts_and_resume(write: Write, tmp_path: Path) -> None:
+    experiment = write(_TWENTY.format(deadline=1, dropout=0.2))
+    whole = simulate(experiment, runs=tmp_path / "runs", progress=Progress())
+    with RunReader(whole.run) as run:
+        rows = run.device_rounds()
+        outcomes = {row.name: row.outcome for row in rows if row.round == 1}
+        late = [name for name, outcome in outcomes.items() if outcome == "late"]
+        facts = {device.name: device.facts["profile"] for device in run.devices()}
+        assert any(facts[name] == "slow" for name in late), "five hundred ms a step is too slow for a second"
+        assert any(facts[name] == "fast" for name in late), "a fifth of all drops out"
+        assert run.rounds()[1].train_phase_s == pytest.approx(1)
+        assert any(event.kind == "late" for event in run.events())
+        weights = run.weights(3)
+
+    class Stop(Progress):
+        def round_done(self, row: object, devices: object) -> None:
+            if getattr(row, "round", 0) == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(experiment, runs=tmp_path / "others", progress=Stop())
+    (path,) = (tmp_path / "others").iterdir()
+    again = simulate(load_simulation(path), runs=tmp_path / "others", progress=Progress(), resume=path)
+    assert again.last.round == 3
+    with RunReader(again.run) as run:
+        for name, value in run.weights(3).items():
+            np.testing.assert_array_equal(value, weights[name], err_msg="the same seed, the same weights")
+
+
+def test_the_command_line_ends_with_accuracy_and_report(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(_TWENTY.format(deadline=600, dropout=0).replace("devices = 20", "devices = 4"))
+    assert main(["simulate", str(tmp_path / "sim.toml"), "--runs", str(tmp_path / "runs")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "simulated devices: 4; times and energy are modelled"
+    assert float(lines[-2].removeprefix("accuracy: ")) > 0.2, "it learns"
+    page = Path(lines[-1].removeprefix("report: ")).read_text(encoding="utf-8")
+    for words in ("simulated", "modelled", "Samples by class"):
+        assert words in page
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("", r"there are no devices: give \[simulation\] devices and data, or \[\[clients\]\]"),
+        ("[simulation]\ndevices = 4", "simulation.data is missing"),
+        ("[simulation]\ndata = 'train.npz'", "simulation.devices is not; say how many"),
+        ("[simulation]\ndata = 'train.npz'\ndevices = 4", "'default' has no step_ms, and the bundle does not say"),
+        (
+            f"{_FOUR}[[simulation.profiles]]\nname = 'a'\nstep_ms = {{ conv9 = 1 }}",
+            "'a' has a step_ms for 'conv9', which is no cut of the bundle; it has: conv2, conv3",
+        ),
+        (
+            f"{_FOUR}[[simulation.profiles]]\nname = 'a'\nshare = 0",
+            "all shares are 0",
+        ),
+        ("[simulation]\ndata = 'train.npz'\ndevices = 4\npartition = 'user'", "has no array 'user', which partition"),
+        (
+            "[[clients]]\nname = 'x'\ndata = 'train.npz'\n[[simulation.profiles]]\nname = 'a'",
+            r"client 'x' is of no kind in \[\[simulation.profiles\]\]",
+        ),
+    ],
+)
+def test_what_cannot_be_simulated_is_said(write: Write, tmp_path: Path, more: str, message: str) -> None:
+    experiment = write(more)
+    with pytest.raises(ExperimentError, match=message):
+        simulate(experiment, runs=tmp_path / "runs", progress=Progress())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_of_real_devices_is_not_resumed_as_a_simulation(write: Write, tmp_path: Path) -> None:
+    from python_server.store import RunStore
+
+    experiment = write("")
+    RunStore.create(tmp_path / "real", experiment.source, {"base": str(tmp_path)}).close()
+    with pytest.raises(StoreError, match="is a run of real devices"):
+        load_simulation(tmp_path / "real")
+
+
+_FLOWER = (
+    "[simulation]\nengine = 'flower'\ndata = 'train.npz'\ndevices = 4\n[[simulation.profiles]]\nname='a'\nstep_ms=10\n"
+)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="Ray is not installed")
+def test_flowers_simulation_on_ray_trains_the_same(write: Write, tmp_path: Path) -> None:
+    runs = {}
+    for engine in ("flower", "local"):
+        write(_FLOWER.replace("flower", engine))
+        command = [sys.executable, "-m", "python_server.cli", "simulate", "sim.toml", "--runs", engine]
+        root = str(Path(__file__).resolve().parents[2])
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        with RunReader(next((tmp_path / engine).iterdir())) as run:
+            runs[engine] = run.rounds()
+    for one, two in zip(runs["flower"], runs["local"]):
+        assert one.loss == pytest.approx(two.loss, rel=0.01)
+        assert one.train_phase_s == pytest.approx(two.train_phase_s)
+
+
+@pytest.mark.skipif(bool(importlib.util.find_spec("ray")), reason="Ray is installed")
+def test_without_ray_it_is_said_how_to_install_it(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=r'Ray is not installed: pip install "flwr\[simulation\]"'):
+        simulate(write(_FLOWER), runs=tmp_path / "runs", progress=Progress())
