@@ -132,8 +132,11 @@ def within_flower(bundle: Bundle, data: Dataset, work: Callable[[FlowerEngine], 
             except BaseException as error:
                 failures.append(error)
 
-        resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
-        run_simulation(server, app, num_supernodes=workers, backend_config=resources)
+        config: Any = {
+            "init_args": {"log_to_driver": False, "include_dashboard": False},
+            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+        }
+        run_simulation(server, app, num_supernodes=workers, backend_config=config)
     if failures:
         raise failures[0]
     if not outcome:
