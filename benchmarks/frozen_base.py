@@ -79,7 +79,7 @@ def _table(figures: Mapping[str, Any], threads: int) -> str:
         beside = SLOW if name in (SLOW, FAST) else PLAIN
         ratio = f"1/{ms[SLOW] / value:.0f}" if name == FAST else f"{value / ms[beside]:.2f}"
         sizes = f"{figures['file_mb'][name]:.2f} MB | {figures['memory_mb'][name]:.0f} MB"
-        lines.append(f"| {name} | {value:.4g} ms | {ratio} of {beside} | {sizes} |")
+        lines.append(f"| {name} | {value:{',.0f' if value >= 100 else '.3g'}} ms | {ratio} of {beside} | {sizes} |")
     return "\n".join(lines)
 
 
@@ -172,13 +172,11 @@ def export_files(alpha: str, size: str, batch: str, folder: str) -> None:
 
 
 def _plain(base: Any, shape: tuple[int, ...]) -> bytes:
+    import keras
     import tensorflow as tf
 
-    def infer(x: Any) -> Any:
-        return {"y": base(x, training=False)}
-
-    concrete = tf.function(infer, input_signature=[tf.TensorSpec(shape, tf.float32, "x")]).get_concrete_function()
-    content: bytes = tf.lite.TFLiteConverter.from_concrete_functions([concrete], base).convert()
+    x = keras.Input(shape[1:], batch_size=shape[0], name="x")
+    content: bytes = tf.lite.TFLiteConverter.from_keras_model(keras.Model(x, base(x, training=False))).convert()
     return content
 
 
