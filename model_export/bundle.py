@@ -25,7 +25,18 @@ from model_export.errors import BundleAltered, BundleError, BundleFormatError, T
 from model_export.files import write_atomically
 from model_export.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest
 
-__all__ = ["BASE", "CHANNELS", "INITIAL", "MANIFEST", "MODEL", "SIGNATURE", "Bundle", "check_target", "write_bundle"]
+__all__ = [
+    "BASE",
+    "CHANNELS",
+    "INITIAL",
+    "MANIFEST",
+    "MODEL",
+    "NETWORK",
+    "SIGNATURE",
+    "Bundle",
+    "check_target",
+    "write_bundle",
+]
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
@@ -33,6 +44,7 @@ MODEL = "model.tflite"
 BASE = "base.tflite"
 INITIAL = "initial.safetensors"
 CHANNELS = "channels.safetensors"
+NETWORK = "network.json"
 
 _PathLike = Union[str, "os.PathLike[str]"]
 
@@ -155,6 +167,25 @@ class Bundle:
                 raise BundleAltered(f"{self.path}: {CHANNELS} does not fit {path}")
             kept[path] = axes
         return kept
+
+    def network(self) -> str:
+        """Return the architecture in Keras's JSON, for ``keras.models.model_from_json``; devices have no use for it.
+
+        Raises
+        ------
+        BundleFormatError
+            The bundle was exported by a version that did not write it.
+        BundleAltered
+            The file is damaged or does not fit the manifest.
+        """
+        if NETWORK not in self.manifest.files:
+            raise BundleFormatError(
+                f"{self.path}: holds no {NETWORK}; export it again with this version of pocketfleet"
+            )
+        try:
+            return self.read(NETWORK).decode("utf-8")
+        except UnicodeDecodeError:
+            raise BundleAltered(f"{self.path}: {NETWORK} is not UTF-8") from None
 
     def signer(self) -> Optional[bytes]:
         """Return the PEM of the public key that signed the bundle; None if it is unsigned.

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from model_export import manifest as m
 from model_export import tensors, tflite_file
-from model_export.bundle import BASE, CHANNELS, INITIAL, MODEL, Bundle, check_target, write_bundle
+from model_export.bundle import BASE, CHANNELS, INITIAL, MODEL, NETWORK, Bundle, check_target, write_bundle
 from model_export.check import CheckedBase, check_against_keras, check_against_tensorflow, check_input
 from model_export.compression.options import NO_COMPRESSION, Compression
 from model_export.compression.structured import pack_kept, prune_channels
@@ -24,8 +24,10 @@ from model_export.errors import ExportError
 from model_export.frozen_base import BASE_FORMATS, FrozenBase, calibration_input
 from model_export.measure import measure as measure_signatures
 from model_export.network import Network, Node, read_network
+from model_export.network_file import network_json
 from model_export.optimizers import update_rule
 from model_export.options import CONVOLUTIONS, Adam, Optimizer, Sgd, describe_optimizer
+from model_export.part import PartOf
 from model_export.signatures import TrainableModel, signature_of_cut
 from model_export.suffix import first_trained, positions_of_cuts
 
@@ -52,6 +54,7 @@ def export(
     input_scale: float = 1.0,
     input_offset: float = 0.0,
     signing_key: Optional[bytes] = None,
+    part_of: Optional[PartOf] = None,
     overwrite: bool = False,
     measure: bool = True,
     progress: Callable[[str], None] = lambda stage: None,
@@ -98,6 +101,9 @@ def export(
         A client feeds ``pixel * input_scale + input_offset``.
     signing_key
         PEM of the private key (ECDSA P-256) to sign the bundle with.
+    part_of
+        That ``model`` is a slice of another bundle's network: what `model_export.width.Slice.part_of` returns. It goes
+        into the manifest, so that a server knows where the slice's variables belong.
     overwrite
         Replace a bundle that is at ``path``.
     measure
@@ -127,14 +133,17 @@ def export(
     While TensorFlow converts, whatever the process writes to its standard error is held back.
     """
     _check_options(batch_size, input_scale, input_offset, convolution, compression, optimizer, base_format)
+    if part_of is not None and compression.channels:
+        raise ExportError("channels cannot be removed from what is part of another bundle; slice the whole network")
     check_target(Path(path), overwrite=overwrite)
     progress("reading the model")
     network = read_network(model)
     files: dict[str, bytes] = {}
     if compression.channels:
         progress("removing channels")
-        network, kept = prune_channels(network, compression.channels.share)
-        files[CHANNELS] = pack_kept(kept)
+        pruned = prune_channels(model, compression.channels.share)
+        network = read_network(pruned.model)
+        files[CHANNELS] = pack_kept(pruned.parts)
     labels = _class_names(network, classes)
     start = first_trained(network, trainable)
     cut_positions = positions_of_cuts(network, cuts, start)
@@ -155,6 +164,7 @@ def export(
         compression=compression,
         convolution=convolution,
     )
+    part = None if part_of is None else _part_of_state(part_of, trainable_model)
     progress("converting")
     content = convert(trainable_model)
     base = FrozenBase(network, batch_size, start) if start else None
@@ -195,8 +205,10 @@ def export(
         compression=compression.to_manifest(),
         costs=Costs(sizes, measured),
         files={},
+        part_of=part,
     )
-    files.update({MODEL: content, INITIAL: bytes(tensors.pack(trainable_model.scheme.stored()))})
+    initial = bytes(tensors.pack(trainable_model.scheme.stored()))
+    files.update({MODEL: content, INITIAL: initial, NETWORK: network_json(network)})
     if base_content is not None:
         files[BASE] = base_content
     return write_bundle(path, manifest, files, signing_key=signing_key, overwrite=overwrite)
@@ -223,6 +235,16 @@ def _check_options(
         raise ExportError("a quantized model trains with Sgd only: on a narrow grid Adam's squares vanish")
     if base_format not in BASE_FORMATS:
         raise ExportError(f"base_format is {base_format!r}; it has to be one of {', '.join(BASE_FORMATS)}")
+
+
+def _part_of_state(part_of: PartOf, model: TrainableModel) -> PartOf:
+    """Return ``part_of`` for the variables that the bundle carries."""
+    shapes = {path: tuple(variable.shape) for path, variable in model.state.items()}
+    part = PartOf(part_of.bundle, {path: axes for path, axes in part_of.parts.items() if path in shapes})
+    problem = part.problem(shapes)
+    if problem:
+        raise ExportError(f"the model is not the part of the other bundle that it should be: part_of {problem}")
+    return part
 
 
 def _check_size(network: Network, start: int, optimizer: Optimizer) -> None:
@@ -263,7 +285,7 @@ def _describe(node: Node, *, carried: bool) -> m.Layer:
         output_dtype="float32",
         variables=variables if carried and not node.repeats else (),
         parameters=node.parameters,
-        macs=node.rule.macs(node.layer, node.input_shapes[0], node.output_shape),
+        macs=node.macs,
         activation_bytes=4 * math.prod(node.output_shape),
     )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Optional, Union
 
 from model_export.costs import Costs, Measured, Measurement, StepSize, largest_that_fits
 from model_export.errors import BundleFormatError
+from model_export.part import PartOf, Parts, Where
 
 __all__ = [
     "FORMAT",
@@ -90,7 +91,11 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``manifest.json``; ``base_format`` is how a frozen base holds its numbers, "" without one."""
+    """``manifest.json``.
+
+    ``base_format`` is how a frozen base holds its numbers, "" without one. ``part_of`` is None where the network is no
+    part of another one; the key is then left out.
+    """
 
     format: int
     name: str
@@ -109,6 +114,7 @@ class Manifest:
     compression: Mapping[str, Any]
     costs: Costs
     files: Mapping[str, FileEntry]
+    part_of: Optional[PartOf] = None
 
     def training_signature(self, cut: Optional[str] = None) -> str:
         """Return the signature that trains from layer ``cut`` on; None: all that the bundle trains.
@@ -167,9 +173,25 @@ class Manifest:
         found = {variable.path: variable for layer in self.layers for variable in layer.variables}
         return {path: found[path] for path in self.state}
 
+    @property
+    def parts(self) -> Parts:
+        """Indices of the whole network's variables that this one has, for each axis, by path; {} if it is no part."""
+        return {} if self.part_of is None else self.part_of.indices(self._shapes())
+
+    @property
+    def where(self) -> dict[str, Where]:
+        """What to index the whole network's variables with: slices or `numpy.ix_`; none for those held whole."""
+        return {} if self.part_of is None else self.part_of.where(self._shapes())
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {path: variable.shape for path, variable in self.variables.items()}
+
     def to_json(self) -> bytes:
         """Return the bytes that are signed and hashed."""
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        values = asdict(self)
+        if self.part_of is None:
+            del values["part_of"]
+        return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
     @classmethod
     def from_json(cls, data: bytes) -> Manifest:
@@ -197,6 +219,9 @@ class Manifest:
         if missing:
             raise BundleFormatError(f"manifest.json: state names {sorted(missing)[0]!r}, which no layer has")
         manifest._check_costs()
+        problem = manifest.part_of and manifest.part_of.problem(manifest._shapes())
+        if problem:
+            raise BundleFormatError(f"manifest.json: part_of {problem}")
         return manifest
 
     def _check_costs(self) -> None:
@@ -213,13 +238,15 @@ def _build(kind: Any, raw: object, where: str) -> Any:
     """Turn JSON into the dataclass ``kind``; unknown keys are refused, so that nothing unsigned sneaks in."""
     if not isinstance(raw, dict):
         raise BundleFormatError(f"{where} is not an object")
-    names = [f.name for f in fields(kind)]
-    unknown = sorted(set(raw) - set(names))
+    defaults = {f.name: f.default for f in fields(kind)}
+    unknown = sorted(set(raw) - set(defaults))
     if unknown:
         raise BundleFormatError(f"{where}: unknown key {unknown[0]!r}")
     values = {}
-    for name in names:
+    for name, default in defaults.items():
         if name not in raw:
+            if default is not MISSING:
+                continue
             raise BundleFormatError(f"{where}: missing key {name!r}")
         values[name] = _READERS[kind, name](raw[name], f"{where}: {name}")
     return kind(**values)
@@ -288,6 +315,13 @@ def _a(kind: Any) -> Any:
     return lambda value, where: _build(kind, value, where)
 
 
+def _run(value: object, where: str) -> tuple[int, int]:
+    run = _each(_natural)(value, where)
+    if len(run) != 2:
+        raise BundleFormatError(f"{where} is not [start, stop]")
+    return run[0], run[1]
+
+
 _SHAPE = _each(_natural)
 _READERS: dict[tuple[Any, str], Any] = {
     (TensorSpec, "shape"): _SHAPE,
@@ -343,4 +377,7 @@ _READERS: dict[tuple[Any, str], Any] = {
     (Manifest, "compression"): _scalars,
     (Manifest, "costs"): _a(Costs),
     (Manifest, "files"): _by_name(_a(FileEntry)),
+    (Manifest, "part_of"): _a(PartOf),
+    (PartOf, "bundle"): _text,
+    (PartOf, "parts"): _by_name(_each(_or_null(_each(_run)))),
 }

@@ -70,6 +70,11 @@ class Node:
         return sum(math.prod(variable.shape) for variable in self.layer.weights)
 
     @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one sample: convolutions and products of matrices."""
+        return self.rule.macs(self.layer, self.input_shapes[0], self.output_shape)
+
+    @property
     def trainable_paths(self) -> tuple[str, ...]:
         """Paths of the variables that Keras would train."""
         if not self.layer.trainable:

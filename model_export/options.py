@@ -10,7 +10,10 @@ from model_export.errors import ExportError
 __all__ = ["CONVOLUTIONS", "Adam", "Optimizer", "Sgd", "describe_optimizer"]
 
 CONVOLUTIONS = ("auto", "pairs", "shifts", "taps")
-"""Ways to compute a trained convolution; `model_export.ops.convolution` says what they are."""
+"""Ways to compute a trained convolution; `model_export.ops.convolution` says what they are.
+
+Only "auto" also leaves expanding 1×1 convolutions to the batch norm after them (`model_export.expansions`).
+"""
 
 
 @dataclass(frozen=True)

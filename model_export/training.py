@@ -14,6 +14,7 @@ from typing import Optional
 import tensorflow as tf
 
 from model_export.compression.scheme import PLAIN, Scheme
+from model_export.expansions import expansions
 from model_export.layers.base import Applied, Call
 from model_export.network import Network, Node
 from model_export.ops.loss import cross_entropy
@@ -108,6 +109,7 @@ def forward(
     """
     values = {name: scheme.activation(value) for name, value in given.items()}
     applied: dict[str, Applied] = {}
+    deferred = expansions(network, train) if convolution == "auto" and not scheme.rounds else frozenset()
     for node in nodes:
         call = Call(
             name=node.name,
@@ -119,6 +121,7 @@ def forward(
             seed=batch.seed if batch else None,
             logits=node.name == network.logits,
             convolution=convolution,
+            deferred=node.name in deferred,
         )
         applied[node.name] = node.rule.apply(node.layer, call)
         values[node.name] = scheme.activation(applied[node.name].output, logits=call.logits)

@@ -93,9 +93,10 @@ def test_left_task_is_taken_up_if_the_server_still_waits(toy: Toy, superlink: Su
 def test_run_that_ends_while_training(toy: Toy, superlink: SuperLink, tmp_path: Path) -> None:
     exchange = Exchange(superlink, tmp_path)
     state = tmp_path / "state"
-    with toy(superlink, state, "--train-s=3") as client:
+    with toy(superlink, state, "--train-s=60") as client:
         until(lambda: handled(state), what="training")
         exchange.run.stop()
+        (state / "finish").touch()
         until(lambda: "outcome=refused" in client.output, what="the refusal")
         assert "run status" in client.output
         exchange = Exchange(superlink, tmp_path)

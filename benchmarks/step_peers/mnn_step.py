@@ -70,7 +70,9 @@ class _Network(nn.Module):  # type: ignore[misc]
         x = F.convert(x, F.NC4HW4)
         for i in range(self.blocks):
             x = getattr(self, f"block{i}").forward(x)
-        x = F.reduce_mean(F.convert(x, F.NCHW), [2, 3])
+        samples, channels, *size = x.shape
+        # Of the two ways to take the mean, the only one with a gradient.
+        x = F.reshape(F.convert(F.avg_pool(x, size, [1, 1]), F.NCHW), [samples, channels])
         for i in range(self.dense):
             x = getattr(self, f"dense{i}")(x if i == 0 else F.relu(x))
         return x
@@ -81,6 +83,7 @@ def main() -> None:
     network, threads, steps, limit_s, _ = sys.argv[1:]
     case = NETWORKS[network]
     F.set_thread_number(int(threads))
+    F.lazy_eval(True)  # without it MNN finds no gradients, and its optimizer's step does nothing
     imports_kib = memory_kib("VmRSS")
     model = _Network(plan(case.architecture))
     optimizer = MNN.optim.SGD(model, LEARNING_RATE, 0.0, 0.0)

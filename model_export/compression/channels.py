@@ -38,6 +38,14 @@ _GLOBAL_POOLING = (
     keras.layers.GlobalMaxPooling1D,
     keras.layers.GlobalMaxPooling2D,
 )
+_JOINING = (
+    keras.layers.Add,
+    keras.layers.Average,
+    keras.layers.Maximum,
+    keras.layers.Minimum,
+    keras.layers.Multiply,
+    keras.layers.Subtract,
+)
 _OVER_PLACES = (
     keras.layers.AveragePooling1D,
     keras.layers.AveragePooling2D,
@@ -99,6 +107,13 @@ class ChannelMap:
             )
             for path, axes in self.axes.items()
         }
+
+    def output_shape_without(self, removed: frozenset[int], name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return what is left of a layer's output shape, without the batch axis, when slots are removed."""
+        gone = np.array(sorted(removed), np.int64)
+        return tuple(
+            size if axis is None else int((~np.isin(axis, gone)).sum()) for axis, size in zip(self.outputs[name], shape)
+        )
 
 
 def channel_map(network: Network) -> ChannelMap:
@@ -205,7 +220,9 @@ class _Tracer:
         kind = type(layer)
         if kind in _LINEAR and getattr(layer, "groups", 1) == 1 and not _mixes(layer):
             entering = self._channels(given[0])
-            made = self._made[node.name] = self._ties.new(shape[-1])
+            if layer.name not in self._made:  # used again, a layer makes the channels that it made before
+                self._made[layer.name] = self._ties.new(shape[-1])
+            made = self._made[layer.name]
             self._note(node, kernel=(*[None] * (layer.kernel.ndim - 2), entering, made), bias=(made,))
             return np.broadcast_to(made, shape)
         if kind is keras.layers.DepthwiseConv2D and not _mixes(layer):
@@ -228,7 +245,7 @@ class _Tracer:
         kind = type(layer)
         if kind in _ELEMENTWISE or (kind is keras.layers.Activation and not _mixes(layer)):
             return given[0]
-        if kind in (keras.layers.Add, keras.layers.Multiply):
+        if kind in _JOINING:
             for other in given[1:]:
                 self._ties.tie(given[0], other)
             return np.broadcast_to(max(given, key=lambda labels: labels.size), shape)
@@ -261,7 +278,10 @@ class _Tracer:
 
     def _note(self, node: Node, **axes: Axes) -> None:
         for path in node.variables:
-            self._axes[path] = axes[path.rpartition("/")[2]]
+            found = axes[path.rpartition("/")[2]]
+            for one, other in zip(found, self._axes.setdefault(path, found)):
+                if one is not None and other is not None:
+                    self._ties.tie(one, other)
 
 
 def _mixes(layer: Any) -> bool:

@@ -42,8 +42,10 @@ def scattered(model: Any) -> Any:
     return model
 
 
-def check(network: Network, share: float) -> tuple[Network, dict[str, tuple[np.ndarray, ...]]]:
-    narrow, kept = prune_channels(network, share)
+def check(model: Any, share: float) -> tuple[Network, dict[str, tuple[np.ndarray, ...]]]:
+    network = read_network(model)
+    pruned = prune_channels(model, share)
+    narrow, kept = read_network(pruned.model), pruned.parts
     whole = values_of(network)
     # What a kernel takes from channels that are gone, it takes no more; nothing else about the whole is changed.
     silent = dict(whole)
@@ -75,8 +77,9 @@ SMALLER: dict[str, dict[str, Any]] = {
 def test_the_whole_zoo_can_be_narrowed(name: str) -> None:
     keras.utils.set_random_seed(1)
     shape = {"sensor_cnn": (64, 6), "mlp": (6,)}.get(name, (32, 32, 3))
-    network = read_network(scattered(build(name, shape, 7, **SMALLER.get(name, {}))))
-    narrow, kept = check(network, 0.5)
+    model = scattered(build(name, shape, 7, **SMALLER.get(name, {})))
+    network = read_network(model)
+    narrow, kept = check(model, 0.5)
     sizes = [sum(v.size for v in values_of(n).values()) for n in (network, narrow)]
     assert sizes[1] < 0.45 * sizes[0]
     whole = values_of(network)
@@ -103,10 +106,10 @@ def residual() -> Any:
 
 
 def test_what_is_tied_goes_together() -> None:
-    network = read_network(scattered(residual()))
-    groups = {group.layers: len(group.slots) for group in channel_map(network).groups}
+    model = scattered(residual())
+    groups = {group.layers: len(group.slots) for group in channel_map(read_network(model)).groups}
     assert groups == {("a", "b", "gate"): 6, ("c",): 4, ("e",): 5}
-    _, kept = check(network, 0.5)
+    _, kept = check(model, 0.5)
     assert [len(i) for i in kept["e/kernel"]] == [6 * 6 * 2 * (3 + 2), 3]
     np.testing.assert_array_equal(kept["a/kernel"][3], kept["b/kernel"][2])
     np.testing.assert_array_equal(kept["a/kernel"][3], kept["gate/kernel"][0])
@@ -143,10 +146,10 @@ def test_a_narrow_bundle_trains_and_says_where_it_comes_from(tmp_path: Path) -> 
 
 
 def test_the_smallest_channels_go() -> None:
-    network = read_network(residual())
-    kernel = network.nodes[network.index("c")].layer.kernel
+    model = residual()
+    kernel = model.get_layer("c").kernel
     kernel.assign(np.ones(kernel.shape) * np.array([3, 1, 4, 2]))
-    _, kept = prune_channels(network, 0.5)
+    kept = prune_channels(model, 0.5).parts
     assert kept["c/kernel"][3].tolist() == [0, 2]
 
 
@@ -154,7 +157,7 @@ def test_what_mixes_channels_keeps_its_width() -> None:
     inputs = keras.Input((8, 8, 4))
     x = L.Conv2D(6, 3, groups=2, name="grouped")(L.Conv2D(4, 1, name="first")(inputs))
     x = L.LayerNormalization(name="norm")(L.Conv2D(5, 1, name="second")(x))
-    network = read_network(keras.Model(inputs, L.Dense(3, name="logits")(L.GlobalMaxPooling2D()(x))))
-    assert channel_map(network).groups == ()
+    model = keras.Model(inputs, L.Dense(3, name="logits")(L.GlobalMaxPooling2D()(x)))
+    assert channel_map(read_network(model)).groups == ()
     with pytest.raises(ExportError, match="no channels to remove"):
-        prune_channels(network, 0.5)
+        prune_channels(model, 0.5)

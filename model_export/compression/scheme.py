@@ -109,6 +109,11 @@ class Scheme:
             for path, value in stored.items()
         }
 
+    @property
+    def rounds(self) -> bool:
+        """Whether what passes between layers is rounded."""
+        return (self._quantize.activations, self._quantize.gradients) != ("float32", "float32")
+
     def activation(self, x: Tensor, *, logits: bool = False) -> Tensor:
         """Round a layer's output ``[B, …]``, or the network's input."""
         return self._rounded_by_sample(x, self._quantize.activations, logits=logits)
@@ -182,7 +187,7 @@ class Scheme:
 
     def _rounded_by_sample(self, x: Tensor, format: str, *, logits: bool = False) -> Tensor:
         """Give each sample a scale of its own, so that what is padded to a batch changes nothing in it."""
-        if logits and format not in FLOATS:
+        if format == "float32" or (logits and format not in FLOATS):
             return x
         return round_to(x, format, axes=tuple(range(1, len(x.shape))))
 

@@ -42,6 +42,8 @@ class Call:
         Whether to leave out the layer's softmax, because the loss is taken on the logits.
     convolution
         How convolutions are computed where their kernels change.
+    deferred
+        Whether to leave a pointwise convolution to the batch norm after it; see `model_export.ops.pointwise_norm`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Call:
     seed: Optional[Tensor] = None
     logits: bool = False
     convolution: str = "auto"
+    deferred: bool = False
 
 
 @dataclass(frozen=True)

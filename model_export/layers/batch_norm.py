@@ -8,6 +8,7 @@ import numpy as np
 
 from model_export.layers.base import Applied, Call, Gradients, Layer, LayerRule, unsupported_setting
 from model_export.ops.batch_norm import batch_norm, fixed_norm
+from model_export.ops.pointwise_norm import Expansion, expansion_norm
 from model_export.ops.tensor import Tensor
 
 __all__ = ["BatchNormalizationRule"]
@@ -26,7 +27,7 @@ class BatchNormalizationRule(LayerRule):
     def apply(self, layer: Layer, call: Call) -> Applied:
         """See `LayerRule`."""
         x, variables = call.inputs[0], call.variables
-        channels = x.shape[-1]
+        channels = variables["moving_mean"].shape[0]
         gamma = variables.get("gamma", np.ones(channels, np.float32))
         beta = variables.get("beta", np.zeros(channels, np.float32))
         mean, variance = variables["moving_mean"], variables["moving_variance"]
@@ -38,7 +39,8 @@ class BatchNormalizationRule(LayerRule):
             y = x * scale.astype(np.float32) + shift.astype(np.float32)
             return Applied(y, _no_gradient)
         if call.training and layer.trainable:
-            y, batch_mean, batch_variance, gradient = batch_norm(x, gamma, beta, layer.epsilon, call.weights)
+            normalize = expansion_norm if isinstance(x, Expansion) else batch_norm
+            y, batch_mean, batch_variance, gradient = normalize(x, gamma, beta, layer.epsilon, call.weights)
             keep, take = float(layer.momentum), 1.0 - float(layer.momentum)
             updates = {
                 "moving_mean": mean * keep + batch_mean * take,

@@ -14,6 +14,7 @@ from model_export.layers.base import Applied, Call, Gradients, Layer, LayerRule,
 from model_export.ops.convolution import grouped_convolution
 from model_export.ops.depthwise import MOST_CHANNELS, depthwise_convolution
 from model_export.ops.matmul import correlate_rows, matmul
+from model_export.ops.pointwise_norm import Expansion
 from model_export.ops.sums import sum_to_channels
 from model_export.ops.tensor import Tensor
 from model_export.ops.windows import Window, concat, dilate, undilate
@@ -73,6 +74,13 @@ def _no_gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
 
 class Conv2DRule(LinearRule):
     """``Conv2D``."""
+
+    def apply(self, layer: Layer, call: Call) -> Applied:
+        """See `LayerRule`."""
+        if not call.deferred:
+            return super().apply(layer, call)
+        expansion = Expansion(call.inputs[0], call.variables["kernel"])
+        return Applied(expansion, lambda found: Gradients((found.x,), {"kernel": found.kernel}))
 
     def macs(self, layer: Layer, input_shape: Shape, output_shape: Shape) -> int:
         """See `LayerRule`."""

@@ -42,6 +42,9 @@ final class ManifestReader {
     fields.take("costs", Fields.object(ManifestReader::costs));
     Map<String, FileEntry> files =
         fields.take("files", Fields.byName(Fields.object(ManifestReader::file)));
+    if (fields.has("part_of")) {
+      fields.take("part_of", Fields.object(ManifestReader::partOf));
+    }
     fields.end();
     if (batchSize < 1 || classes.isEmpty()) {
       throw new BundleFormatException(NAME + ": a batch and the classes cannot be empty");
@@ -151,6 +154,16 @@ final class ManifestReader {
   private static Object measuredSignature(Fields fields) throws BundleFormatException {
     fields.take("memory_bytes", Fields::natural);
     return fields.take("step_ms", Fields::number);
+  }
+
+  /** Where the variables lie in a larger network's: the server acts on it, so it is only checked. */
+  private static Object partOf(Fields fields) throws BundleFormatException {
+    fields.take("bundle", Fields::text);
+    return fields.take("parts", Fields.byName(Fields.each(ManifestReader::runsOfAxis)));
+  }
+
+  private static Object runsOfAxis(Object value, String where) throws BundleFormatException {
+    return value == null ? null : Fields.each(Fields.each(Fields::natural)).read(value, where);
   }
 
   private static FileEntry file(Fields fields) throws BundleFormatException {

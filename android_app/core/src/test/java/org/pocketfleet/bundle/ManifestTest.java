@@ -23,6 +23,12 @@ public class ManifestTest {
       {"\"batch_size\": 16", "\"batch\": 16", "missing key 'batch_size'"},
       {"\"batch_size\": 16", "\"batch_size\": 16, \"more\": 1", "unknown key 'more'"},
       {"\"batch_size\": 16", "\"batch_size\": 16, \"batch_size\": 16", "comes twice"},
+      {"\"batch_size\": 16", "\"batch_size\": 16, \"part_of\": 1", "part_of is not an object"},
+      {
+        "\"batch_size\": 16",
+        "\"batch_size\": 16, \"part_of\": {\"bundle\": \"a\", \"parts\": {\"v\": [[[0, -1]]]}}",
+        "is not a natural number"
+      },
       {"\"offset\": 0.0", "\"offset\": NaN", "not JSON"},
       {"\"offset\": 0.0", "\"offset\": 1e999", "offset is not a number"},
       {"\"format\": 2", "\"format\": 1", "this version of pocketfleet reads format 2"},
@@ -43,6 +49,14 @@ public class ManifestTest {
           assertThrows(one[1], BundleFormatException.class, () -> Manifest.read(utf8(text)));
       assertTrue(error.getMessage(), error.getMessage().contains(one[2]));
     }
+  }
+
+  @Test
+  public void aPartOfALargerNetworkIsReadAsAnyOther() throws Exception {
+    String good = TestData.text("whole/manifest.json");
+    String part = "\"part_of\": {\"bundle\": \"a\", \"parts\": {\"v\": [null, [[0, 4], [6, 7]]]}}";
+    Manifest read = Manifest.read(utf8(good.replaceFirst("\\{", "{" + part + ",")));
+    assertEquals(Manifest.read(utf8(good)).variables().keySet(), read.variables().keySet());
   }
 
   @Test

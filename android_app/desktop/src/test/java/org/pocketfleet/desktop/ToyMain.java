@@ -55,7 +55,11 @@ public final class ToyMain {
     Options options =
         ClientOptions.addTo(new Options("toy", "Add one to every weight.", ""))
             .optional("--crash", "WHERE", "end there")
-            .optional("--train-s", "S", "sleep that long", "0")
+            .optional(
+                "--train-s",
+                "S",
+                "sleep that long, or until there is a file finish in the state directory",
+                "0")
             .optional("--clock-offset", "S", "pretend that the clock is wrong", "0")
             .flag("--fail", "throw while training")
             .flag("--overflow", "run out of stack while training")
@@ -82,6 +86,14 @@ public final class ToyMain {
     System.exit(code);
   }
 
+  /** Sleeps, or less if the test makes a file. */
+  private static void sleep(double seconds, File until) throws InterruptedException {
+    long end = System.nanoTime() + (long) (1e9 * seconds);
+    while (System.nanoTime() < end && !until.exists()) {
+      Thread.sleep(50);
+    }
+  }
+
   private Reply handle(Task task) throws IOException, InterruptedException {
     File handled = new File(options.text("--state"), "handled");
     Files.write(
@@ -101,7 +113,8 @@ public final class ToyMain {
     if (options.has("--exhaust")) {
       throw new AssertionError(new long[Integer.MAX_VALUE - 8].length);
     }
-    Thread.sleep((long) (1000 * Double.parseDouble(options.text("--train-s"))));
+    sleep(
+        Double.parseDouble(options.text("--train-s")), new File(options.text("--state"), "finish"));
     Map<String, Object> metrics = new LinkedHashMap<>();
     metrics.put("num-examples", 10L);
     metrics.put("pid", Long.valueOf(new File("/proc/self").getCanonicalFile().getName()));
