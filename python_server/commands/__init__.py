@@ -20,7 +20,6 @@ __all__ = ["COMMANDS", "Command"]
 COMMANDS: tuple[Command, ...] = (
     Demo(),
     Export(),
-
     Search(),
     Inspect(),
     Split(),
