@@ -62,7 +62,7 @@ def _run(
     shards = [Dataset(x[i : i + SAMPLES], y[i : i + SAMPLES], "") for i in range(0, CLIENTS * SAMPLES, SAMPLES)]
     for number in range(rounds):
         held = codecs.decode(codecs.encode(weights, codec), specs)
-        base = held if difference else None
+        base = held if difference and codec != "float32" else None
         total = {path: np.zeros(value.shape) for path, value in weights.items()}
         for place, shard in enumerate(shards):
             trainer.set_weights(held)
