@@ -55,6 +55,7 @@ examples:
         parser.add_argument("--beta-1", type=float, metavar="X", help="of Adam's mean (default: 0.9)")
         parser.add_argument("--beta-2", type=float, metavar="X", help="of Adam's mean square (default: 0.999)")
         parser.add_argument("--epsilon", type=float, metavar="X", help="of Adam (default: 1e-7)")
+        parser.add_argument("--amsgrad", action="store_true", help="AMSGrad, of Adam")
         parser.add_argument("--weight-decay", type=float, default=0.0, metavar="X", help="decoupled (default: 0)")
         parser.add_argument("--clip-norm", type=float, default=0.0, metavar="X", help="of all gradients (default: off)")
         parser.add_argument("--proximal", action="store_true", help="with FedProx's proximal term")
@@ -171,7 +172,7 @@ def _optimizer(options: argparse.Namespace) -> Optimizer:
     from model_export import options as choices
     from model_export.errors import ExportError
 
-    own = {"sgd": ("momentum", "nesterov"), "adam": ("beta_1", "beta_2", "epsilon")}
+    own = {"sgd": ("momentum", "nesterov"), "adam": ("beta_1", "beta_2", "epsilon", "amsgrad")}
     for optimizer, names in own.items():
         for name in names:
             if optimizer != options.optimizer and getattr(options, name) not in (None, False):
