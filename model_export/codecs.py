@@ -114,7 +114,7 @@ def decode(
     specs
         The variables that may come.
     base
-        What differences are to.
+        What `encode` was given, except for float32, which has no differences.
 
     Returns
     -------

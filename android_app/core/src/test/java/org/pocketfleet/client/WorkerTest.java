@@ -204,8 +204,7 @@ public class WorkerTest {
           new LinkedHashMap<>(
               worker
                   .handle(
-                      train(
-                          initial("whole"), "run", "r", "server-round", 1L, "keep-weights", true))
+                      train(initial("whole"), "run", "r", "server-round", 1L, "keep-weights", true))
                   .arrays());
       start.putAll(sent);
       expected = worker.handle(train(start, "run", "r", "server-round", 2L)).arrays();
@@ -242,8 +241,7 @@ public class WorkerTest {
     try (Worker worker = Worker.open(whole(), settings().build())) {
       assertEquals("float32 float16 bfloat16 int8 clusters", worker.facts().get("codecs"));
       for (String codec : new String[] {"float16", "int8", "clusters16"}) {
-        Map<String, Tensor> sent =
-            Codec.of(codec).encode(initial("whole"), Collections.emptyMap());
+        Map<String, Tensor> sent = Codec.of(codec).encode(initial("whole"), Collections.emptyMap());
         Map<String, Tensor> held = Codec.decode(sent, specs);
         Map<String, Tensor> plain = worker.handle(train(held)).arrays();
         Map<String, Tensor> coded =

@@ -60,8 +60,7 @@ public class CodecTest {
     indices.data().put(1, (byte) 0xff);
     stored.put("same/kernel:indices", indices);
     TensorFileException error =
-        assertThrows(
-            TensorFileException.class, () -> Codec.decode(stored, specs(read("weights"))));
+        assertThrows(TensorFileException.class, () -> Codec.decode(stored, specs(read("weights"))));
     assertTrue(error.getMessage(), error.getMessage().contains("outside the codebook of 3"));
   }
 
@@ -106,8 +105,7 @@ public class CodecTest {
   private static Map<String, Codec.Spec> specs(Map<String, Tensor> tensors) {
     Map<String, Codec.Spec> specs = new LinkedHashMap<>();
     for (Map.Entry<String, Tensor> one : tensors.entrySet()) {
-      specs.put(
-          one.getKey(), new Codec.Spec(one.getValue().shape(), one.getValue().type()));
+      specs.put(one.getKey(), new Codec.Spec(one.getValue().shape(), one.getValue().type()));
     }
     return specs;
   }
