@@ -105,6 +105,7 @@ def _local(options: argparse.Namespace) -> dict[str, object]:
 def _flower(options: argparse.Namespace) -> dict[str, object]:
     from python_server.simulation.flower_engine import within_flower
 
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own default, 15, would give its workers less of the CPU
     bundle, data, tasks = _setting(options, options.clients, options.samples)
     start = time.monotonic()
     figures = within_flower(bundle, data, lambda engine: _timed(engine, tasks))

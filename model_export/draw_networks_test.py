@@ -46,7 +46,7 @@ class Draw:
             inputs = keras.Input((self.below(6, 15), self.below(6, 15), self.below(1, 5)))
             x = self.scaled(inputs)
             pieces = (self.conv, self.conv, self.depthwise, self.separable, self.pool, self.edge, *shared)
-            pieces = (*pieces, self.excite, self.shuffle)
+            pieces = (*pieces, self.excite, self.shuffle, self.expand)
             pool = self.among(L.GlobalAveragePooling2D, L.GlobalMaxPooling2D, L.Flatten)
         for _ in range(self.below(2, 7)):
             x = self.among(*pieces)(x)
@@ -164,6 +164,11 @@ class Draw:
         gate = L.GlobalAveragePooling2D(keepdims=True)(x)
         gate = L.Conv2D(x.shape[-1], 1, activation="sigmoid")(L.Conv2D(2, 1, activation="silu")(gate))
         return L.Multiply()([x, gate])
+
+    def expand(self, x: Any) -> Any:
+        """Expand the channels and normalize, which is computed as one."""
+        x = L.Conv2D(x.shape[-1] * self.below(2, 5), 1, use_bias=False)(x)
+        return L.Activation(self.among(*ACTIVATIONS))(L.BatchNormalization(momentum=0.8, epsilon=0.01)(x))
 
     def shuffle(self, x: Any) -> Any:
         """Shuffle the channels, where they can be."""

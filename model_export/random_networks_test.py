@@ -26,8 +26,8 @@ from model_export.training import Batch, gradient_step
 
 SAMPLES = 5
 RATE = 0.1
-TRIED = int(os.environ.get("POCKETFLEET_RANDOM_NETWORKS", "30"))
-CONVERTED = int(os.environ.get("POCKETFLEET_RANDOM_CONVERTED", "4"))
+TRIED = int(os.environ.get("POCKETFLEET_RANDOM_NETWORKS", "24"))
+CONVERTED = int(os.environ.get("POCKETFLEET_RANDOM_CONVERTED", "3"))
 FIRST_CONVERTED = 1000
 """Other networks than those that are not converted."""
 

@@ -110,12 +110,14 @@ def within_flower(bundle: Bundle, data: Dataset, work: Callable[[FlowerEngine], 
         Ray is not installed.
     """
     if importlib.util.find_spec("ray") is None:
-        raise ExperimentError('simulation.engine is "flower", and Ray is not installed: pip install "flwr[simulation]"')
+        raise ExperimentError("simulation.engine is 'flower', and Ray is not installed: pip install ray")
     from flwr.serverapp import ServerApp
     from flwr.simulation import run_simulation
 
     from python_server.simulation.flower_client import app
+    from python_server.superlink import quiet_flower
 
+    quiet_flower()
     logging.getLogger("flwr").setLevel(logging.ERROR)
     workers = os.cpu_count() or 1
     outcome: list[Result] = []
@@ -132,8 +134,11 @@ def within_flower(bundle: Bundle, data: Dataset, work: Callable[[FlowerEngine], 
             except BaseException as error:
                 failures.append(error)
 
-        resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
-        run_simulation(server, app, num_supernodes=workers, backend_config=resources)
+        config: Any = {
+            "init_args": {"log_to_driver": False, "include_dashboard": False},
+            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+        }
+        run_simulation(server, app, num_supernodes=workers, backend_config=config)
     if failures:
         raise failures[0]
     if not outcome:

@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_client.data import Dataset, load_dataset
 from model_export.bundle import Bundle
+from model_export.quiet import quiet
 from python_server.errors import ExperimentError, StoreError
 from python_server.experiment import Experiment
 from python_server.model import Evaluation
@@ -141,7 +142,8 @@ def simulate(experiment: Experiment, *, runs: Path, progress: Progress, resume: 
 
         return within_flower(bundle, population.data, work)
     use_backend(experiment.simulation.backend)
-    from python_server.simulation.local_engine import LocalEngine
+    with quiet():
+        from python_server.simulation.local_engine import LocalEngine
 
     return work(LocalEngine(bundle, population.data, side_by_side=experiment.simulation.side_by_side))
 
