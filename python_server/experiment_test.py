@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,15 @@ def test_refused(text: str, message: str) -> None:
         parse(text)
     assert str(caught.value).startswith("e.toml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_client_is_started_with_its_variant_s_bundle() -> None:
+    clients = "[[clients]]\nname='v'\ndata='d'\nvariant='v'\n[[clients]]\nname='w'\ndata='d'\n"
+    text = MINIMAL + "[[variants]]\nname='v'\nbundle='narrow'\n" + clients
+    experiment = parse(text)
+    assert [experiment.bundle_of(client).name for client in experiment.clients] == ["narrow", "b"]
+    with pytest.raises(ExperimentError, match="bundle of variant 'v': there is no .*narrow"):
+        replace(experiment, model=replace(experiment.model, bundle=Path("/"))).check_files()
 
 
 def test_missing_files(tmp_path: Path) -> None:

@@ -109,7 +109,9 @@ def load_variant(name: str, bundle: Bundle, whole: Bundle) -> Variant:
         )
     if (manifest.input.shape, manifest.classes) != (own.input.shape, own.classes):
         raise ExperimentError(f"variant {name!r} ({bundle.path}) has another input or other classes than model.bundle")
-    for layer, other in itertools.zip_longest(manifest.layers, own.layers):
+    # Names of layers without parameters, such as inputs, are often made up by Keras and differ from model to model.
+    with_parameters = [[layer for layer in each.layers if layer.parameters] for each in (manifest, own)]
+    for layer, other in itertools.zip_longest(*with_parameters):
         if layer is None or other is None or (layer.name, layer.type) != (other.name, other.type):
             there, here = (f"{each.name!r} ({each.type})" if each else "nothing" for each in (layer, other))
             raise ExperimentError(
