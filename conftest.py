@@ -71,6 +71,35 @@ def digits_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def digits_half(digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export the same CNN at half its width, as a part of it."""
+    import keras
+
+    from model_export import Sgd, export
+    from model_export.bundle import Bundle
+    from model_export.width import slice_width, take_weights
+    from model_export.zoo.small_cnn import small_cnn
+
+    keras.utils.set_random_seed(1)
+    whole = Bundle.load(digits_bundle)
+    model = small_cnn((8, 8, 1), 10, filters=(8, 16, 16))
+    take_weights(model, whole)
+    half = slice_width(model, 0.5)
+    path = tmp_path_factory.mktemp("bundles") / "digits_half"
+    export(
+        half.model,
+        path,
+        batch_size=16,
+        cuts=("conv2", "conv3"),
+        optimizer=Sgd(momentum=0.9, proximal=True),
+        input_scale=1 / 255,
+        part_of=half.part_of(whole.sha256),
+        measure=False,
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
 def head_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export the same CNN with a frozen base: only its last dense layer trains, from features."""
     import keras

@@ -4,12 +4,15 @@ Both get the same updates in the form in which each receives them: Flower `Array
 the packed bytes of `docs/protocol.md`. Decoding them is part of the time of both. By default the model is MobileNetV2
 1.0 with its top, 262 variables of 14.2 MB; with ``--variables`` it is so many of the same size. To keep 100 updates out
 of memory, a few distinct ones are used over and over; Flower wants all records at once, as in its strategies.
+With ``--heterogeneous`` the updates are parts: the leading half of all channels, chosen half of them, half of each
+layer's weights by a mask, and the second half of the layers; times are then compared for each byte of update.
 The fewer and larger the variables, the smaller the difference: one large array is a matter of memory bandwidth alone.
 
 Examples
 --------
   .venv/bin/python benchmarks/aggregation.py
   .venv/bin/python benchmarks/aggregation.py --updates 100 --variables 50 --megabytes 14
+  .venv/bin/python benchmarks/aggregation.py --heterogeneous
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
 
 from model_export.tensors import pack, unpack
 from python_server.aggregate import Aggregator
+from python_server.submodels import Submodel
 
 DISTINCT = 4
 WEIGHTS = (100, 250, 75, 310)
@@ -41,6 +45,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=14, help="with --variables: size of the model (default: 14)")
     parser.add_argument("--repeats", type=int, default=3, help="the fastest of so many counts (default: 3)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--heterogeneous", action="store_true", help="compare updates of parts with whole ones")
     arguments = parser.parse_args()
 
     shapes: list[tuple[int, ...]] = mobilenet_v2_shapes()
@@ -54,6 +59,9 @@ def main() -> None:
     model_bytes = sum(array.nbytes for array in updates[0].values())
 
     packed = [bytes(pack(update)) for update in updates]
+    if arguments.heterogeneous:
+        heterogeneous(updates, packed, arguments)
+        return
     records = [
         RecordDict(
             {
@@ -100,6 +108,45 @@ def main() -> None:
     print(f"  throughput ratio {figures['throughput_ratio']:.2f}")
     print(f"  our peak memory beyond the updates: {figures['peak_beyond_updates_in_models']:.2f} models")
     print(f"  largest difference of the results: {largest:.1e}")
+
+
+def heterogeneous(updates: list[dict[str, np.ndarray]], packed: list[bytes], arguments: argparse.Namespace) -> None:
+    """Time whole updates and those of each kind of part, and print seconds for a gigabyte of update."""
+    whole = updates[0]
+    half = {name: tuple(slice(0, -(-size // 2)) for size in value.shape) for name, value in whole.items()}
+    random = np.random.default_rng(1)
+    chosen = {
+        name: np.ix_(*(np.sort(random.choice(size, -(-size // 2), replace=False)) for size in value.shape))
+        for name, value in whole.items()
+    }
+    masks = {name: random.random(value.shape) < 0.5 for name, value in whole.items() if value.ndim > 1}
+    submodels = {
+        "whole": Submodel(),
+        "leading channels": Submodel("leading", where=half),
+        "chosen channels": Submodel("chosen", where=chosen),
+        "masks": Submodel("pruned", masks=masks),
+        "suffix": Submodel("suffix", names=frozenset(list(whole)[len(whole) // 2 :])),
+    }
+    figures = {}
+    for title, submodel in submodels.items():
+        sent = [bytes(pack(submodel.extract(update))) for update in updates]
+
+        def aggregate(submodel: Submodel = submodel, sent: list[bytes] = sent) -> None:
+            with Aggregator(whole) as aggregator:
+                for update, weight in stream(sent, arguments.updates):
+                    part, where = submodel.scatter(update)
+                    aggregator.add(part, weight, where)
+                aggregator.result()
+
+        megabytes = arguments.updates * sum(map(len, sent)) / len(sent) / 1e6
+        figures[title] = {"mb": megabytes, "s_per_gb": fastest(aggregate, arguments.repeats) / megabytes * 1e3}
+    for each in figures.values():
+        each["times_whole"] = each["s_per_gb"] / figures["whole"]["s_per_gb"]
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+        return
+    for title, each in figures.items():
+        print(f"  {title:17} {each['mb']:8.0f} MB  {each['s_per_gb']:6.2f} s/GB  {each['times_whole']:5.2f} of whole")
 
 
 def mobilenet_v2_shapes() -> list[tuple[int, ...]]:

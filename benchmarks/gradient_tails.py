@@ -2,9 +2,10 @@
 
 A float32 gradient differs from float64 for two reasons: rounding, and kinks: where an activation lies within rounding
 of a kink of ReLU or ReLU6, it may fall on the other side, and its whole gradient comes or goes. So each network is
-tried as it is and with its ReLUs replaced by the smooth SiLU, where there are no kinks; and beside the exported file
-and Keras in float32 stands Keras in float64 with weights moved by half a float32 unit in the last place, which says
-how far the gradient itself, computed without error, moves by a change that float32 cannot see.
+tried as it is and with its ReLUs replaced by the smooth SiLU, where there are no kinks. The exported file runs on
+LiteRT and, where ``.venv-legacy`` is, on tflite-runtime 2.14. Beside it and Keras in float32 stands Keras in float64
+with weights moved by half a float32 unit in the last place, which says how far the gradient itself, computed without
+error, moves by a change that float32 cannot see.
 
 Errors are relative to float64: of all gradients together, and of the worst variable ("tail"). The figures are the
 median and the largest over the batches.
@@ -16,6 +17,7 @@ median and the largest over the batches.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -26,6 +28,7 @@ import numpy as np
 from training_fidelity import NETWORKS, ROOT, decode_images, initial_model, preprocess, variables_by_path
 
 Gradients = dict[str, np.ndarray]
+LEGACY = Path(os.environ.get("POCKETFLEET_LEGACY_PYTHON", ROOT / ".venv-legacy" / "bin" / "python"))
 # Power of two, so that dividing by it is exact, and so large that the weights' own rounding is far below the gradient.
 _LEARNING_RATE = 1024.0
 # A variable whose exact gradient is nothing beside the others' has no relative error worth the name.
@@ -59,7 +62,7 @@ def compare(output: Path, name: str, smooth: bool, batches: int) -> dict[str, di
     decode_images(output)
     with np.load(output / "cifar10.npz") as data:
         x, y = data["x"], data["y"]
-    run = _exported(output, name, smooth)
+    exported = _exported(output, name, smooth)
     errors: dict[str, list[tuple[float, float]]] = {}
     for number in range(batches):
         chosen = np.random.default_rng(number).permutation(len(x))[: NETWORKS[name].batch]
@@ -68,10 +71,8 @@ def compare(output: Path, name: str, smooth: bool, batches: int) -> dict[str, di
         model = _model(name, number, "float32", smooth)
         values = {path: v.numpy() for path, v in variables_by_path(model).items()}
         trained = [path for path, v in variables_by_path(model).items() if v.trainable]
-        found = {
-            "exported": run(values, preprocess(name, pixels), labels),
-            "Keras float32": _keras(model, preprocess(name, pixels), labels),
-        }
+        found = {who: run(values, preprocess(name, pixels), labels) for who, run in exported.items()}
+        found["Keras float32"] = _keras(model, preprocess(name, pixels), labels)
         wide = _model(name, number, "float64", smooth)
         exact = _keras(wide, preprocess(name, pixels, "float64"), labels)
         random = np.random.default_rng(number)
@@ -109,24 +110,30 @@ def _model(name: str, seed: int, dtype: str, smooth: bool) -> Any:
     return clone
 
 
-def _exported(output: Path, name: str, smooth: bool) -> Any:
+def _exported(output: Path, name: str, smooth: bool) -> dict[str, Any]:
+    """Return how to take a gradient with the exported file, for each runtime by name."""
     from model_export import export
-    from model_export.runner import SignatureRunner
+    from model_export.conftest import Elsewhere, play_here
 
     bundle = output / f"{name}-plain{'-smooth' if smooth else ''}"
     if not bundle.exists():
         export(_model(name, 0, "float32", smooth), bundle, batch_size=NETWORKS[name].batch, measure=False)
-    run = SignatureRunner((bundle / "model.tflite").read_bytes())
-    state = json.loads((bundle / "manifest.json").read_text())["state"]
-    keys = dict(zip(state, sorted(run.inputs("set"))))
+    content = (bundle / "model.tflite").read_bytes()
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    keys = dict(zip(manifest["state"], sorted(manifest["signatures"]["set"]["inputs"])))
 
-    def gradients(values: Gradients, x: np.ndarray, y: np.ndarray) -> Gradients:
-        run("set", **{keys[path]: values[path] for path in state})
-        run("train", x=x, y=y, w=np.ones(len(y), np.float32), learning_rate=np.float32(_LEARNING_RATE))
-        after = run("get")
-        return {path: (values[path].astype(np.float64) - after[keys[path]]) / _LEARNING_RATE for path in state}
+    def gradients(play: Any, values: Gradients, x: np.ndarray, y: np.ndarray) -> Gradients:
+        fed = {"x": x, "y": y, "w": np.ones(len(y), np.float32), "learning_rate": np.float32(_LEARNING_RATE)}
+        initial = {key: values[path] for path, key in keys.items()}
+        *_, after = play(content, [("set", initial), ("train", fed), ("get", {})])
+        return {path: (values[path].astype(np.float64) - after[key]) / _LEARNING_RATE for path, key in keys.items()}
 
-    return gradients
+    players = {"exported": play_here}
+    if LEGACY.exists():
+        folder = output / "elsewhere"
+        folder.mkdir(exist_ok=True)
+        players["exported, 2.14"] = Elsewhere(str(LEGACY), folder)
+    return {who: functools.partial(gradients, play) for who, play in players.items()}
 
 
 def _keras(model: Any, x: np.ndarray, y: np.ndarray) -> Gradients:

@@ -240,10 +240,11 @@ class _Player:
         with tempfile.TemporaryDirectory() as folder:
             given, results = (os.path.join(folder, name) for name in ("calls.npz", "results.npz"))
             save_calls(given, calls)
-            command = [str(self._python), "-m", "model_export.runner", str(self._model), given, results]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise RuntimeError(done.stderr.strip())
+            command = [str(self._python), "-m", "model_export.runner"]
+            files = json.dumps([str(self._model), given, results])
+            done = subprocess.run(command, cwd=ROOT, input=files, capture_output=True, text=True, check=False)
+            if done.returncode or done.stdout != "\n":
+                raise RuntimeError(done.stderr.strip() or done.stdout.strip())
             return [values for _, values in load_calls(results)]
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edge_client.bundle_store import BundleStore
-from edge_client.errors import DataError, StateError
+from edge_client.errors import DataError, StateError, TaskError
 from edge_client.records import BUNDLE, QUERY, TRAIN, Task
-from edge_client.worker import TaskError, Worker
+from edge_client.worker import Worker
 from model_export import signing
 from model_export.bundle import Bundle, write_bundle
 from model_export.errors import BundleError

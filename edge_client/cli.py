@@ -80,6 +80,7 @@ def _run(options: argparse.Namespace) -> None:
     from edge_client.bundle_store import BundleStore
     from edge_client.client import ClientConfig, run_client
     from edge_client.feature_cache import FeatureCache
+    from edge_client.local_weights import LocalWeights
     from edge_client.memory import return_large_blocks
     from edge_client.worker import Worker
 
@@ -120,6 +121,7 @@ def _run(options: argparse.Namespace) -> None:
             else None
         ),
         trusted_key=trusted_key,
+        local_weights=LocalWeights(options.state / "weights"),
     )
     run_client(config, worker.handle)
 

@@ -6,6 +6,8 @@
     ├── NoRuntimeError (ImportError)        no TensorFlow Lite runtime is installed
     ├── DataError (ValueError)              the client's data cannot be used
     ├── WeightsError (ValueError)           weights that do not fit the model; nothing was changed
+    ├── TaskError (ValueError)              a task that makes no sense to this client
+    ├── NoLocalWeightsError (LookupError)   a task starts from weights that this client does not have (any more)
     ├── DivergedError (ArithmeticError)     the loss is no number any more
     ├── SettingsError (ValueError)          an option, address or file the user gave is wrong
     ├── StateError (OSError)                the state directory cannot be used
@@ -29,6 +31,7 @@ __all__ = [
     "DivergedError",
     "EdgeError",
     "MessageError",
+    "NoLocalWeightsError",
     "NoRuntimeError",
     "NotEnrolledError",
     "RefusedError",
@@ -37,6 +40,7 @@ __all__ = [
     "SettingsError",
     "StateError",
     "StateInUseError",
+    "TaskError",
     "UnreachableError",
     "WeightsError",
 ]
@@ -56,6 +60,14 @@ class DataError(EdgeError, ValueError):
 
 class WeightsError(EdgeError, ValueError):
     """Weights that do not fit the model; nothing was changed."""
+
+
+class TaskError(EdgeError, ValueError):
+    """A task that makes no sense to this client."""
+
+
+class NoLocalWeightsError(EdgeError, LookupError):
+    """A task starts from weights that this client does not have, or not any more."""
 
 
 class DivergedError(EdgeError, ArithmeticError):

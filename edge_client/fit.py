@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Callable, Optional
 
 import numpy as np
@@ -67,6 +68,7 @@ def fit(
     epochs: int,
     *,
     learning_rate: float,
+    steps: int = 0,
     cut: Optional[str] = None,
     mu: float = 0.0,
     seed: int = 0,
@@ -91,6 +93,8 @@ def fit(
         Local epochs E.
     learning_rate
         Of every step.
+    steps
+        So many steps instead, however many epochs they are; 0: ``epochs`` decides.
     cut
         Train only from this layer on; None trains all that the bundle trains.
     mu
@@ -118,38 +122,40 @@ def fit(
     """
     if not len(dataset):
         raise DataError(f"{dataset.name}: no samples to train on")
-    if epochs < 0 or not np.isfinite(learning_rate) or learning_rate < 0:
-        raise ValueError(f"cannot train for {epochs} epochs with learning rate {learning_rate}")
+    if min(epochs, steps) < 0 or not np.isfinite(learning_rate) or learning_rate < 0:
+        length = f"{steps} steps" if steps else f"{epochs} epochs"
+        raise ValueError(f"cannot train for {length} with learning rate {learning_rate}")
     start = clock()
     trainer.train_signature(cut)  # An unknown cut is refused before any work.
     cached = cache_features and trainer.has_features
     features = trainer.cached_features(dataset) if cached else None
     features_s = clock() - start
     spec, batch_size = trainer.manifest.input, trainer.batch_size
-    planned = epochs * -(-len(dataset) // batch_size)
-    steps = processed = 0
+    per_epoch = -(-len(dataset) // batch_size)
+    planned = steps or epochs * per_epoch
+    done = processed = 0
     total_loss = longest_s = 0.0
     began = clock()
-    for rows in batches(len(dataset), batch_size, epochs, seed):
-        if cutoff_s and steps and began + longest_s - start > cutoff_s:
+    for rows in islice(batches(len(dataset), batch_size, -(-planned // per_epoch), seed), planned):
+        if cutoff_s and done and began + longest_s - start > cutoff_s:
             break
-        y, step_seed = dataset.y[rows], (seed * 1_000_003 + steps) % 2**31
+        y, step_seed = dataset.y[rows], (seed * 1_000_003 + done) % 2**31
         if features is not None:
             loss = trainer.train_features(features[rows], y, learning_rate, cut, mu=mu, seed=step_seed)
         else:
             loss = trainer.train_step(dataset.batch(rows, spec), y, learning_rate, cut, mu=mu, seed=step_seed)
         if not math.isfinite(loss):
             raise DivergedError(
-                f"the loss is {loss} at step {steps + 1} of {planned}, with learning rate {learning_rate:g}; "
+                f"the loss is {loss} at step {done + 1} of {planned}, with learning rate {learning_rate:g}; "
                 "a lower one may help"
             )
-        steps += 1
+        done += 1
         processed += len(rows)
         total_loss += loss * len(rows)
         ended = clock()
         longest_s, began = max(longest_s, ended - began), ended
         if on_step is not None:
-            on_step(steps, planned)
+            on_step(done, planned)
     return FitResult(
-        total_loss / processed if processed else 0.0, processed, steps, planned, clock() - start, features_s
+        total_loss / processed if processed else 0.0, processed, done, planned, clock() - start, features_s
     )

@@ -85,6 +85,7 @@ def twins(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         tmp_path_factory.mktemp("twins") / "b",
         batch_size=SAMPLES,
         compression=Compression(quantize=Quantize(format, format, format)),
+        measure=False,
     )
     trainer = Trainer(bundle)
     return format, trainer, MlpTrainer(trainer.weights(), format=format)

@@ -17,20 +17,28 @@ __all__ = [
     "ACCEPTS_BUNDLE",
     "ARRAYS",
     "BUNDLE",
+    "CODECS",
     "CONFIG",
     "DEVICE",
     "DOWNLOAD_BYTES",
+    "DOWNLOAD_CODEC",
     "DOWNLOAD_S",
     "EVALUATE",
     "INFO",
+    "KEEPS_WEIGHTS",
+    "KEEP_WEIGHTS",
     "METRICS",
     "PACKED",
     "PREVIOUS_UPLOAD_BYTES",
     "PREVIOUS_UPLOAD_ROUND",
     "PREVIOUS_UPLOAD_S",
     "QUERY",
+    "REPLY_VARIABLES",
     "SERVER_ROUND",
+    "START_ROUND",
+    "STEPS",
     "TRAIN",
+    "UPLOAD_CODEC",
     "Arrays",
     "Reply",
     "Scalar",
@@ -59,6 +67,23 @@ ACCEPTS_BUNDLE = "accepts-bundle"
 
 SERVER_ROUND = "server-round"
 """Key of the round's number in `CONFIG`."""
+
+STEPS = "steps"
+"""Key of a plan: local steps, however many epochs they are; 0: epochs decide."""
+START_ROUND = "start-round"
+"""Key of a plan: the client starts from its own weights as they were after that round, and what it is sent."""
+KEEP_WEIGHTS = "keep-weights"
+"""Key of a plan: the client keeps its weights after this round, for a later `START_ROUND`."""
+REPLY_VARIABLES = "reply-variables"
+"""Key of a plan: the variables to send back, a path a line; empty: as ``reply-arrays`` says."""
+DOWNLOAD_CODEC = "download-codec"
+UPLOAD_CODEC = "upload-codec"
+"""Keys of a plan: how the arrays of the message, and of the reply, hold numbers (`model_export.codecs`)."""
+
+KEEPS_WEIGHTS = "keeps-weights"
+"""Among a client's facts: whether it can do what `KEEP_WEIGHTS` asks."""
+CODECS = "codecs"
+"""Among a client's facts: the families of codecs that it knows, separated by blanks."""
 
 DOWNLOAD_S = "download-s"
 DOWNLOAD_BYTES = "download-bytes"

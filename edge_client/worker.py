@@ -10,8 +10,6 @@ import platform
 import resource
 import sys
 import time
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional, Union
@@ -20,22 +18,32 @@ import numpy as np
 
 from edge_client.bundle_store import BundleStore
 from edge_client.data import Dataset, load_dataset
-from edge_client.errors import DivergedError
+from edge_client.errors import DivergedError, NoLocalWeightsError, TaskError
 from edge_client.feature_cache import FeatureCache
+from edge_client.local_weights import LocalWeights
 from edge_client.meters import Energy, EnergyMeter, find_meter
-from edge_client.records import ACCEPTS_BUNDLE, BUNDLE, EVALUATE, QUERY, TRAIN, Arrays, Reply, Scalar, Task
+from edge_client.plan import Plan, text
+from edge_client.records import (
+    ACCEPTS_BUNDLE,
+    BUNDLE,
+    CODECS,
+    EVALUATE,
+    KEEPS_WEIGHTS,
+    QUERY,
+    TRAIN,
+    Arrays,
+    Reply,
+    Scalar,
+    Task,
+)
 from edge_client.runtime import available_runtime
 from edge_client.trainer import Trainer
+from model_export import codecs
 from model_export.bundle import Bundle
 
-__all__ = ["TaskError", "Worker"]
+__all__ = ["Worker"]
 
 _PathLike = Union[str, "os.PathLike[str]"]
-_DEFAULT_LEARNING_RATE = 0.01
-
-
-class TaskError(ValueError):
-    """A task that makes no sense to this client."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ class Worker:
         Where they are kept for other runs too; None keeps them in memory alone.
     trusted_key
         PEM of the public key that must have signed the bundle; a store has its own.
+    local_weights
+        Where the client keeps its own weights between rounds; None: it keeps none.
     on_step
         Called with steps done and planned.
 
@@ -94,6 +104,7 @@ class Worker:
         cache_features: bool = True,
         feature_cache: Optional[FeatureCache] = None,
         trusted_key: Optional[bytes] = None,
+        local_weights: Optional[LocalWeights] = None,
         on_step: Optional[Callable[[int, int], None]] = None,
     ) -> None:
         self.name = name or f"{platform.node()}-{Path(data).stem}"
@@ -105,6 +116,7 @@ class Worker:
         self._meter: EnergyMeter = find_meter(profile)
         self._cache_features = cache_features
         self._feature_cache = feature_cache
+        self._local_weights = local_weights
         self._on_step = on_step
         self._store = bundle if isinstance(bundle, BundleStore) else None
         first = bundle.current() if isinstance(bundle, BundleStore) else Bundle.load(bundle, trusted_key=trusted_key)
@@ -116,7 +128,7 @@ class Worker:
 
         Raises
         ------
-        TaskError
+        edge_client.errors.TaskError
             No bundle has arrived yet.
         """
         return self._loaded().trainer
@@ -126,7 +138,7 @@ class Worker:
 
         Raises
         ------
-        TaskError
+        edge_client.errors.TaskError
             The kind of task is unknown, or its plan has a value that makes no sense.
         edge_client.errors.EdgeError, model_export.errors.BundleError
             The weights, the data or a bundle that came with the task do not fit.
@@ -152,6 +164,8 @@ class Worker:
             "classes-held": len(set(job.dataset.y.tolist())) if job else 0,
             BUNDLE: job.trainer.bundle.sha256 if job else "",
             ACCEPTS_BUNDLE: self._store is not None,
+            KEEPS_WEIGHTS: self._local_weights is not None,
+            CODECS: " ".join(codecs.FAMILIES),
             "model": job.trainer.manifest.name if job else "",
             "runtime": available_runtime(),
             "threads": self._num_threads or 0,
@@ -172,7 +186,7 @@ class Worker:
         """Change over to a bundle that came with a query; the old one stays in use if it cannot be used."""
         if self._store is None:
             raise TaskError("this client was started with a bundle of its own (--bundle) and takes no other")
-        bundle = self._store.add(task.arrays[BUNDLE].tobytes(), _text(task.config, BUNDLE, ""))
+        bundle = self._store.add(task.arrays[BUNDLE].tobytes(), text(task.config, BUNDLE, ""))
         job = self._open(bundle)
         self._store.use(bundle)
         self._job = job
@@ -187,36 +201,31 @@ class Worker:
 
     def _train(self, task: Task) -> Reply:
         job = self._loaded()
-        plan, trainer, dataset = task.config, job.trainer, job.dataset
-        cut = _text(plan, "cut", "")
-        epochs = _whole(plan, "epochs", 1)
-        learning_rate = _number(plan, "learning-rate", _DEFAULT_LEARNING_RATE)
-        mu, cutoff_s = _number(plan, "proximal-mu", 0.0), _number(plan, "cutoff-s", 0.0)
-        which = _text(plan, "reply-arrays", "trained")
-        if which not in ("trained", "all"):
-            raise TaskError(f"reply-arrays is {which!r}; it may be 'trained' or 'all'")
-        # The same round of the same run is the same work, whichever process does it.
-        seed = zlib.crc32(f"{_whole(plan, 'seed', 0)}/{_whole(plan, 'server-round', 0)}/{self.name}".encode())
+        plan, trainer, dataset = Plan.of(task.config), job.trainer, job.dataset
+        wanted = _wanted(plan, trainer)
         cpu_start, start = time.process_time(), time.monotonic()
-        trainer.set_weights(task.arrays)
+        received = _received(plan, task, trainer)
+        trainer.set_weights({**self._own_weights(plan, trainer), **received})
         set_s = time.monotonic() - start
         with self._meter:
             result = trainer.fit(
                 dataset,
-                epochs,
-                learning_rate=learning_rate,
-                cut=cut,
-                mu=mu,
-                seed=seed,
-                cutoff_s=cutoff_s,
+                plan.epochs,
+                learning_rate=plan.learning_rate,
+                steps=plan.steps,
+                cut=plan.cut,
+                mu=plan.mu,
+                seed=plan.seed_for(self.name),
+                cutoff_s=plan.cutoff_s,
                 cache_features=self._cache_features,
                 on_step=self._on_step,
             )
         start = time.monotonic()
         weights = trainer.weights()
-        if which == "trained":
-            weights = {path: weights[path] for path in trainer.trained(cut)}
         _check_finite(weights)
+        if plan.keep_weights:
+            self._keeper().save(plan, trainer.bundle.sha256, weights)
+        arrays = codecs.encode({path: weights[path] for path in wanted}, plan.upload_codec, received)
         metrics: dict[str, Union[int, float]] = {
             "num-examples": len(dataset),
             "examples-processed": result.examples_processed,
@@ -231,11 +240,11 @@ class Worker:
         }
         energy = self._meter.energy
         metrics.update(_energy_metrics(energy))
-        return Reply(metrics=metrics, arrays=weights, info=self._info(energy))
+        return Reply(metrics=metrics, arrays=arrays, info=self._info(energy))
 
     def _evaluate(self, task: Task) -> Reply:
         job = self._loaded()
-        job.trainer.set_weights(task.arrays)
+        job.trainer.set_weights(_received(Plan.of(task.config), task, job.trainer))
         start = time.monotonic()
         with self._meter:
             loss, accuracy = job.trainer.evaluate(job.test_dataset.x, job.test_dataset.y)
@@ -249,6 +258,15 @@ class Worker:
         metrics.update(_energy_metrics(energy))
         return Reply(metrics=metrics, info=self._info(energy))
 
+    def _own_weights(self, plan: Plan, trainer: Trainer) -> Arrays:
+        """Return the client's own weights where the plan starts from them."""
+        return {} if plan.start_round is None else self._keeper().load(plan, trainer.bundle.sha256)
+
+    def _keeper(self) -> LocalWeights:
+        if self._local_weights is None:
+            raise NoLocalWeightsError("this client keeps no weights of its own between rounds; send it all variables")
+        return self._local_weights
+
     def _info(self, energy: Optional[Energy]) -> dict[str, Scalar]:
         return {
             "name": self.name,
@@ -256,6 +274,23 @@ class Worker:
             "energy-source": energy.source if energy else "the energy source failed during this interval",
             "runtime": available_runtime(),
         }
+
+
+def _received(plan: Plan, task: Task, trainer: Trainer) -> Arrays:
+    """Return the weights that came with a task."""
+    if plan.download_codec == "float32":
+        return task.arrays
+    specs = {path: (variable.shape, variable.dtype) for path, variable in trainer.manifest.variables.items()}
+    return codecs.decode(task.arrays, specs)
+
+
+def _wanted(plan: Plan, trainer: Trainer) -> tuple[str, ...]:
+    """Return the variables to send back."""
+    every = trainer.manifest.state
+    unknown = [path for path in plan.reply_variables if path not in every]
+    if unknown:
+        raise TaskError(f"reply-variables: the model has no variable {unknown[0]!r}")
+    return plan.reply_variables or (every if plan.reply_all else trainer.trained(plan.cut))
 
 
 def _check_finite(weights: Arrays) -> None:
@@ -277,24 +312,3 @@ def _energy_metrics(energy: Optional[Energy]) -> dict[str, Union[int, float]]:
 def _peak_memory_bytes() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _number(plan: Mapping[str, Scalar], key: str, default: float) -> float:
-    value = plan.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise TaskError(f"{key} is {value!r}; it has to be a number, not negative")
-    return float(value)
-
-
-def _whole(plan: Mapping[str, Scalar], key: str, default: int) -> int:
-    value = plan.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise TaskError(f"{key} is {value!r}; it has to be a whole number, not negative")
-    return value
-
-
-def _text(plan: Mapping[str, Scalar], key: str, default: str) -> str:
-    value = plan.get(key, default)
-    if not isinstance(value, str):
-        raise TaskError(f"{key} is {value!r}; it has to be text")
-    return value

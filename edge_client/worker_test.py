@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge_client.errors import DivergedError, WeightsError
+from edge_client.errors import DivergedError, NoLocalWeightsError, TaskError, WeightsError
+from edge_client.local_weights import LocalWeights
 from edge_client.records import EVALUATE, QUERY, TRAIN, Scalar, Task
-from edge_client.worker import TaskError, Worker
+from edge_client.worker import Worker
+from model_export import codecs
 
 if TYPE_CHECKING:
     from conftest import Digits
@@ -94,6 +96,12 @@ def test_evaluate_uses_the_test_data(worker: Worker) -> None:
         ({"cutoff-s": True}, "cutoff-s is True"),
         ({"cut": 3}, "cut is 3"),
         ({"reply-arrays": "some"}, "reply-arrays is 'some'"),
+        ({"steps": -1}, "steps is -1"),
+        ({"keep-weights": 1}, "keep-weights is 1"),
+        ({"start-round": "2"}, "start-round is '2'"),
+        ({"reply-variables": "conv1/kernel\nconv9/kernel"}, "no variable 'conv9/kernel'"),
+        ({"download-codec": "int4"}, "download-codec: there is no codec 'int4'"),
+        ({"upload-codec": "clusters1"}, "upload-codec: codec 'clusters1'"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(worker: Worker, plan: dict[str, Scalar], message: str) -> None:
@@ -108,3 +116,98 @@ def test_unknown_task_and_wrong_weights(worker: Worker) -> None:
         worker.handle(Task(TRAIN, {}))
     with pytest.raises(WeightsError, match="unknown weight"):
         worker.handle(Task(EVALUATE, {"x": np.zeros(1)}))
+
+
+def test_steps_count_instead_of_epochs(worker: Worker) -> None:
+    start = worker.trainer.bundle.initial()
+    for steps in (3, 9):  # an epoch is 7
+        metrics = worker.handle(Task(TRAIN, start, {"epochs": 50, "steps": steps})).metrics
+        assert metrics["steps"] == metrics["planned-steps"] == steps
+    assert metrics["examples-processed"] == 100 + 2 * 16
+
+
+def test_the_variables_asked_for_come_back(worker: Worker) -> None:
+    paths = ["conv2/kernel", "norm1/gamma"]
+    reply = worker.handle(Task(TRAIN, worker.trainer.bundle.initial(), {"reply-variables": "\n".join(paths)}))
+    assert list(reply.arrays or {}) == paths
+
+
+@pytest.fixture
+def keeper(digits_bundle: Path, digits: Digits, tmp_path: Path) -> Worker:
+    return _keeper(digits_bundle, digits, tmp_path)
+
+
+def _keeper(digits_bundle: Path, digits: Digits, tmp_path: Path) -> Worker:
+    data = digits.save(tmp_path / "train.npz", slice(0, 100))
+    kept = LocalWeights(tmp_path / "state" / "weights")
+    return Worker(digits_bundle, data, name="pi", num_threads=1, local_weights=kept)
+
+
+def test_local_weights_and_what_is_sent_make_the_start(
+    keeper: Worker, digits_bundle: Path, digits: Digits, tmp_path: Path
+) -> None:
+    """Kept over a restart, and for a second try at the same round."""
+    start = keeper.trainer.bundle.initial()
+    plan: dict[str, Scalar] = {"run": "r", "server-round": 1, "keep-weights": True, "reply-arrays": "all"}
+    after = keeper.handle(Task(TRAIN, start, plan)).arrays
+    assert after is not None
+    sent = {"conv1/kernel": start["conv1/kernel"]}
+    second = {**plan, "server-round": 2, "start-round": 1}
+    expected = keeper.handle(Task(TRAIN, {**after, **sent}, {**second, "keep-weights": False})).arrays
+    assert expected is not None
+    for again in (keeper, _keeper(digits_bundle, digits, tmp_path), keeper):
+        found = again.handle(Task(TRAIN, sent, second)).arrays
+        assert found is not None
+        assert all(found[path].tobytes() == value.tobytes() for path, value in expected.items())
+    assert len(list((tmp_path / "state" / "weights").iterdir())) == 2
+
+
+@pytest.mark.parametrize("change", [{"start-round": 2}, {"run": "other"}])
+def test_weights_that_are_not_there_are_told(keeper: Worker, change: dict[str, Scalar]) -> None:
+    plan: dict[str, Scalar] = {"run": "r", "server-round": 1, "keep-weights": True}
+    keeper.handle(Task(TRAIN, keeper.trainer.bundle.initial(), plan))
+    with pytest.raises(NoLocalWeightsError, match="no weights of its own after round"):
+        keeper.handle(Task(TRAIN, {}, {**plan, "server-round": 3, "start-round": 1, **change}))
+
+
+def test_damaged_weights_are_no_weights(keeper: Worker, tmp_path: Path) -> None:
+    plan: dict[str, Scalar] = {"run": "r", "server-round": 1, "keep-weights": True}
+    keeper.handle(Task(TRAIN, keeper.trainer.bundle.initial(), plan))
+    (file,) = (tmp_path / "state" / "weights").iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(NoLocalWeightsError):
+        keeper.handle(Task(TRAIN, {}, {**plan, "server-round": 2, "start-round": 1}))
+
+
+def test_a_client_without_room_for_weights_says_so(worker: Worker) -> None:
+    assert worker.facts()["keeps-weights"] is False
+    with pytest.raises(NoLocalWeightsError, match="keeps no weights"):
+        worker.handle(Task(TRAIN, {}, {"start-round": 1}))
+    with pytest.raises(NoLocalWeightsError, match="keeps no weights"):
+        worker.handle(Task(TRAIN, worker.trainer.bundle.initial(), {"keep-weights": True}))
+
+
+@pytest.mark.parametrize("codec", ["float16", "bfloat16", "int8", "clusters16"])
+def test_coded_weights_come_and_go(worker: Worker, codec: str) -> None:
+    start = worker.trainer.bundle.initial()
+    specs = {path: (value.shape, value.dtype.name) for path, value in start.items()}
+    sent = codecs.encode(start, codec)
+    held = codecs.decode(sent, specs)
+    plain = worker.handle(Task(TRAIN, held, {"learning-rate": 0.05})).arrays
+    coded = worker.handle(
+        Task(TRAIN, sent, {"learning-rate": 0.05, "download-codec": codec, "upload-codec": codec})
+    ).arrays
+    assert plain is not None
+    assert coded is not None
+    back = codecs.decode(coded, specs, held)
+    for path, value in plain.items():
+        if value.ndim < 2:
+            assert back[path].tobytes() == value.tobytes()
+        else:  # of the difference, not of the weights
+            assert np.abs(back[path] - value).max() < 0.2 * np.abs(value - held[path]).max()
+    # The server evaluates nothing on clients but what they train with.
+    losses = [
+        worker.handle(Task(EVALUATE, arrays, config)).metrics["eval-loss"]
+        for arrays, config in ((held, {}), (sent, {"download-codec": codec}))
+    ]
+    assert losses[0] == losses[1]

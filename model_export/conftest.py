@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import pytest
@@ -20,31 +21,95 @@ LEGACY = "POCKETFLEET_LEGACY_PYTHON"
 Play = Callable[[bytes, Sequence[Call]], list[dict[str, Any]]]
 
 
-@pytest.fixture(scope="session", params=["ai-edge-litert", "tflite-runtime 2.14"])
-def play(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Play:
-    """Run calls of a model's signatures one after the other; once with each runtime."""
-    if request.param == "ai-edge-litert":
-        return _play_here
-    python = os.environ.get(LEGACY)
-    if not python:
-        pytest.skip(f"{LEGACY} names no Python with tflite-runtime 2.14; scripts/test makes one")
-    folder = tmp_path_factory.mktemp("legacy")
+class Elsewhere:
+    """Plays calls in one process of another Python: to start one for each model takes longer than its calls.
 
-    def play_there(content: bytes, calls: Sequence[Call]) -> list[dict[str, Any]]:
-        model, inputs, outputs = (folder / name for name in ("model.tflite", "calls.npz", "results.npz"))
-        model.write_bytes(content)
-        save_calls(str(inputs), calls)
-        command = [python, "-m", "model_export.runner", str(model), str(inputs), str(outputs)]
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        return [result for _, result in load_calls(str(outputs))]
+    Parameters
+    ----------
+    python
+        The other Python.
+    folder
+        Where models, calls and results are passed on.
+    """
 
-    return play_there
+    def __init__(self, python: str, folder: Path) -> None:
+        self._command = [python, "-m", "model_export.runner"]
+        self._files = [str(folder / name) for name in ("model.tflite", "calls.npz", "results.npz")]
+        self._errors = folder / "errors.txt"
+        self._process: Optional[subprocess.Popen[str]] = None
+
+    def __enter__(self) -> Elsewhere:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.communicate()
+
+    def __call__(self, content: bytes, calls: Sequence[Call]) -> list[dict[str, Any]]:
+        """Play calls of a new instance of the model."""
+        if self._process is None or self._process.poll() is not None:
+            with self._errors.open("w") as errors:
+                self._process = subprocess.Popen(
+                    self._command,
+                    cwd=REPOSITORY,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                )
+        model, inputs, outputs = self._files
+        Path(model).write_bytes(content)
+        save_calls(inputs, calls)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(self._files), file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        assert answer == "\n", answer or f"it died: {self._errors.read_text()}"
+        return [result for _, result in load_calls(outputs)]
 
 
-def _play_here(content: bytes, calls: Sequence[Call]) -> list[dict[str, Any]]:
+def play_here(content: bytes, calls: Sequence[Call]) -> list[dict[str, Any]]:
+    """Play calls of a new instance of the model with the runtime of this Python."""
     run = SignatureRunner(content)
     return [run(name, **inputs) for name, inputs in calls]
+
+
+@pytest.fixture(scope="session")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Optional[Elsewhere]]:
+    """Play calls with tflite-runtime 2.14; None where it is not installed."""
+    python = os.environ.get(LEGACY)
+    if not python:
+        yield None
+        return
+    with Elsewhere(python, tmp_path_factory.mktemp("legacy")) as play_there:
+        yield play_there
+
+
+@pytest.fixture(scope="session", params=["ai-edge-litert", "tflite-runtime 2.14"])
+def play(request: pytest.FixtureRequest) -> Play:
+    """Run calls of a model's signatures one after the other; once with each runtime."""
+    if request.param == "ai-edge-litert":
+        return play_here
+    there: Optional[Elsewhere] = request.getfixturevalue("elsewhere")
+    if there is None:
+        pytest.skip(f"{LEGACY} names no Python with tflite-runtime 2.14; scripts/test makes one")
+    return there
+
+
+Once = Callable[[Hashable, Callable[[], Any]], Any]
+
+
+@pytest.fixture(scope="session")
+def once() -> Once:
+    """Return what was made for a key, or make it: what Keras computes is the same for each runtime."""
+    made: dict[Hashable, Any] = {}
+
+    def make_once(key: Hashable, make: Callable[[], Any]) -> Any:
+        if key not in made:
+            made[key] = make()
+        return made[key]
+
+    return make_once
 
 
 @dataclass(frozen=True)
@@ -82,7 +147,9 @@ class Judge:
 
 def weights_by_path(model: Any) -> dict[str, Any]:
     """Variables of a flat Keras model by path, in layer order."""
-    return {f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.weights}
+    from model_export.network import layer_variables
+
+    return {path: variable for layer in model.layers for path, variable in layer_variables(layer).items()}
 
 
 def build_in(dtype: str, build: Callable[[], Any]) -> Any:

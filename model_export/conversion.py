@@ -85,7 +85,11 @@ def to_tflite(module: Any, signatures: Mapping[str, Any], *, configure: Callable
             raise
         except Exception as error:  # The converter's own errors share no class.
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ConversionError(f"TensorFlow's converter failed: {reason}; it wrote:\n{noise()}") from error
+            raise ConversionError(
+                f"TensorFlow's converter failed: {reason}; please report this with the model; trainable=LAYER or a "
+                "model of fewer layers shows which layer it is about",
+                noise(),
+            ) from error
     foreign = tflite_file.foreign_ops(content)
     if foreign:
         raise ConversionError(f"the model needs {', '.join(foreign)}, which no TFLite runtime has built in")

@@ -41,7 +41,17 @@ class ModelFileError(ExportError):
 
 
 class ConversionError(ExportError):
-    """The converter failed, or the result does not compute what Keras computes."""
+    """The converter failed, or the result does not compute what Keras computes.
+
+    Attributes
+    ----------
+    output
+        What the converter wrote, many lines for whoever has to find the cause; empty if it wrote nothing.
+    """
+
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message)
+        self.output = output
 
 
 class BundleError(ValueError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +15,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from model_export import Bundle, Sgd, export, signing
+from model_export import Adam, Bundle, Sgd, export, exporter, signing
 from model_export.bundle import BASE, MODEL
 from model_export.conftest import REPOSITORY, build_in
 from model_export.errors import ConversionError, ExportError, UnsupportedLayerError
@@ -77,6 +80,15 @@ def with_initial_state() -> Any:
     inputs = keras.Input((4, 2))
     state = L.Dense(3)(L.Flatten()(inputs))
     return keras.Model(inputs, L.Dense(3)(L.GRU(3, name="r")(inputs, initial_state=state)))
+
+
+def with_two_outputs_of(layer: Callable[[], Any]) -> Callable[[], Any]:
+    def build() -> Any:
+        inputs = keras.Input((4, 2))
+        first, second = layer()(inputs)[:2]
+        return keras.Model(inputs, L.Dense(3)(L.Concatenate()([L.Flatten()(first), second])))
+
+    return build
 
 
 def dense_before_embedding() -> Any:
@@ -143,9 +155,11 @@ UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
     (lambda: to_classes(L.Conv2D(4, 3, dtype="mixed_float16", name="c")), "layer 'c' .*dtype float16"),
     (shared_norm, "layer 'twice' .*used more than once, and each use would move its statistics"),
     (
-        lambda: to_classes(L.SeparableConv2D(4, 3, depth_multiplier=2, name="s")),
-        "layer 's' .*depth_multiplier=2",
+        lambda: to_classes(L.SeparableConv2D(4, 3, depth_multiplier=1400, name="s")),
+        "layer 's' .*more than 4096 channels between",
     ),
+    (lambda: to_classes(L.SeparableConv2D(4, 3, pointwise_regularizer="l2", name="s")), "layer 's' .*pointwise_regul"),
+    (lambda: to_classes(L.UpSampling2D(interpolation="bilinear", name="u")), "layer 'u' .*interpolation='bilinear'"),
     (lambda: to_classes(L.GroupNormalization(groups=2, axis=1, name="n")), "layer 'n' .*axis=1"),
     (with_lambda, r"layer 'own' \(Lambda\): this type is not supported"),
     (with_initial_state, "layer 'r' .*called with 2 tensors, such as an initial state"),
@@ -154,7 +168,16 @@ UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
     (lambda: sequence(L.GRU(3, recurrent_activation="celu", name="r")), "layer 'r' .*recurrent_activation='celu'"),
     (lambda: sequence(L.LSTM(3, recurrent_regularizer="l2", name="r")), "layer 'r' .*recurrent_regularizer"),
     (lambda: sequence(L.LSTM(3, name="r"), steps=300), "layer 'r' .*300 time steps are too many to unroll"),
-    (lambda: sequence(L.Bidirectional(L.LSTM(3), name="b")), r"layer 'b' \(Bidirectional\): this type is not"),
+    (
+        with_two_outputs_of(lambda: L.LSTM(3, return_sequences=True, return_state=True, name="r")),
+        "layer 'r' .*return_state=True",
+    ),
+    (
+        with_two_outputs_of(lambda: L.Bidirectional(L.LSTM(3), merge_mode=None, name="b")),
+        "layer 'b' .*merge_mode=None",
+    ),
+    (lambda: sequence(L.Bidirectional(L.GRU(3, dropout=0.1), name="b")), "layer 'b' .*inside, dropout=0.1"),
+    (lambda: sequence(L.Bidirectional(L.LSTM(3), name="b"), steps=300), "layer 'b' .*300 time steps are too many"),
     (
         lambda: model_of(L.Embedding(9, 2, mask_zero=True, name="e"), L.GRU(3), L.Dense(3), shape=(4,)),
         "layer 'gru.*' is called with a mask.*mask_zero=False",
@@ -196,7 +219,7 @@ def test_what_cannot_be_exported_is_named_and_nothing_is_written(
 
 def test_supported_layers_are_listed_with_the_refusal(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedLayerError, match="Supported layers: Activation, Add, .*ZeroPadding2D"):
-        export(to_classes(L.UpSampling2D()), tmp_path / "b", batch_size=4)
+        export(to_classes(L.Conv2DTranspose(4, 3)), tmp_path / "b", batch_size=4)
 
 
 def functional() -> Any:
@@ -219,6 +242,7 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"classes": ["a", "b", "b"]}, "2 different class names"),
     ({"input_scale": float("nan")}, "input_scale=nan"),
     ({"input_scale": 0.0}, "the scale not 0"),
+    ({"optimizer": "adam"}, r"optimizer is 'adam'; give model_export.Sgd\(...\)"),
 ]
 
 
@@ -250,7 +274,7 @@ def test_shared_layer_cannot_be_divided(tmp_path: Path) -> None:
 
 
 def test_manifest_lists_a_shared_layer_s_variables_once(tmp_path: Path) -> None:
-    manifest = export(shared_dense(), tmp_path / "b", batch_size=4, cuts=("logits",)).manifest
+    manifest = export(shared_dense(), tmp_path / "b", batch_size=4, cuts=("logits",), measure=False).manifest
     assert [(layer.name, layer.parameters, len(layer.variables)) for layer in manifest.layers] == [
         ("twice", 20, 2),
         ("between", 0, 0),
@@ -258,6 +282,40 @@ def test_manifest_lists_a_shared_layer_s_variables_once(tmp_path: Path) -> None:
         ("logits", 15, 2),
     ]
     assert manifest.state == ("twice/kernel", "twice/bias", "logits/kernel", "logits/bias")
+
+
+def test_what_no_file_can_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "_MOST_BYTES", 4 * 2000)
+    big = to_classes(L.Conv2D(30, 3, name="big"), L.GlobalAveragePooling2D())
+    with pytest.raises(ExportError, match="file holds less than .*; the largest layer is 'big' with 840 parameters"):
+        export(big, tmp_path / "b", batch_size=2, optimizer=Adam())
+    assert list(tmp_path.iterdir()) == []
+    assert len(export(big, tmp_path / "b", batch_size=2, trainable="head", measure=False).read(MODEL)) > 0
+
+
+def test_a_converter_that_fails_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing:
+        target_spec = types.SimpleNamespace()
+
+        def convert(self) -> bytes:
+            os.write(2, b"error: 'tf.Roll' op is neither a custom op nor a flex op\n")
+            raise RuntimeError("Could not translate MLIR\nto FlatBuffer")
+
+    monkeypatch.setattr(tf.lite.TFLiteConverter, "from_saved_model", lambda *args, **options: Failing())
+    with pytest.raises(ConversionError, match="converter failed: Could not translate MLIR; please report") as failure:
+        export(to_classes(), tmp_path / "b", batch_size=2)
+    assert "\n" not in str(failure.value)
+    assert "tf.Roll" in failure.value.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recurrent_layer_s_work_is_that_of_all_its_steps(tmp_path: Path) -> None:
+    layer = L.Bidirectional(L.LSTM(3, name="r"), name="both")
+    manifest = export(sequence(layer, steps=5), tmp_path / "b", batch_size=2, measure=False).manifest
+    assert manifest.layers[0].macs == 2 * 5 * (2 * 12 + 3 * 12)
+    assert [variable.path for variable in manifest.layers[0].variables] == [
+        f"both/{way}_{name}" for way in ("forward", "backward") for name in ("kernel", "recurrent_kernel", "bias")
+    ]
 
 
 def test_frozen_layers_leave_nothing_to_train(tmp_path: Path) -> None:
@@ -300,7 +358,7 @@ def test_a_network_without_loss_or_gradient_is_exported(tmp_path: Path) -> None:
     kernel, bias = model.layers[-1].weights
     kernel.assign(np.zeros(kernel.shape))
     bias.assign([2000.0, 0.0, 0.0])  # sure of class 0, the label of the one sample that is tried
-    export(model, tmp_path / "b", batch_size=1)
+    export(model, tmp_path / "b", batch_size=1, measure=False)
 
 
 def test_a_converted_model_that_computes_something_else_is_refused(
@@ -342,6 +400,7 @@ def nested_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         input_scale=1 / 255,
         input_offset=-0.5,
         signing_key=signing.load_or_create_key(path / "key.pem"),
+        measure=False,
     )
 
 
@@ -405,7 +464,7 @@ def test_user_s_model_is_left_as_it_was(tmp_path: Path) -> None:
     model = functional()
     before = [v.numpy() for v in model.variables]
     calls = [len(layer._inbound_nodes) for layer in model.layers]
-    export(model, tmp_path / "b", batch_size=2)
+    export(model, tmp_path / "b", batch_size=2, measure=False)
     assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, model.variables, strict=True))
     assert calls == [len(layer._inbound_nodes) for layer in model.layers]
 

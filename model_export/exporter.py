@@ -25,12 +25,16 @@ from model_export.frozen_base import BASE_FORMATS, FrozenBase, calibration_input
 from model_export.measure import measure as measure_signatures
 from model_export.network import Network, Node, read_network
 from model_export.network_file import network_json
-from model_export.options import CONVOLUTIONS, Optimizer, Sgd, describe_optimizer
+from model_export.optimizers import update_rule
+from model_export.options import CONVOLUTIONS, Adam, Optimizer, Sgd, describe_optimizer
 from model_export.part import PartOf
 from model_export.signatures import TrainableModel, signature_of_cut
 from model_export.suffix import first_trained, positions_of_cuts
 
 __all__ = ["export"]
+
+_MOST_BYTES = 2**31
+"""FlatBuffers address with 31 bits."""
 
 
 def export(
@@ -149,6 +153,7 @@ def export(
             "use trainable='head' or a layer's name, or leave them out"
         )
     samples = calibration_input(calibration, base_format, network, batch_size, input_scale, input_offset)
+    _check_size(network, start, optimizer)
     progress("building the training graph")
     trainable_model = TrainableModel(
         network,
@@ -224,6 +229,8 @@ def _check_options(
         raise ExportError(f"input_scale={scale}, input_offset={offset}: both have to be finite, the scale not 0")
     if convolution not in CONVOLUTIONS:
         raise ExportError(f"convolution is {convolution!r}; it has to be one of {', '.join(CONVOLUTIONS)}")
+    if not isinstance(optimizer, (Sgd, Adam)):
+        raise ExportError(f"optimizer is {optimizer!r}; give model_export.Sgd(...) or model_export.Adam(...)")
     if compression.quantize and not isinstance(optimizer, Sgd):
         raise ExportError("a quantized model trains with Sgd only: on a narrow grid Adam's squares vanish")
     if base_format not in BASE_FORMATS:
@@ -238,6 +245,21 @@ def _part_of_state(part_of: PartOf, model: TrainableModel) -> PartOf:
     if problem:
         raise ExportError(f"the model is not the part of the other bundle that it should be: part_of {problem}")
     return part
+
+
+def _check_size(network: Network, start: int, optimizer: Optimizer) -> None:
+    """Refuse what no TFLite file can hold, before a long conversion finds out."""
+    copies = 1 + len(update_rule(optimizer).slots) + optimizer.proximal
+    files = {"trained part": (network.nodes[start:], copies), "frozen base": (network.nodes[:start], 1)}
+    for what, (nodes, times) in files.items():
+        needed = 4 * times * sum(node.parameters for node in nodes)
+        if needed >= _MOST_BYTES:
+            largest = max(nodes, key=lambda node: node.parameters)
+            raise ExportError(
+                f"the weights of the {what}, with what the optimizer remembers of them, are {needed / 1e9:.1f} GB, and "
+                f"a TFLite file holds less than {_MOST_BYTES / 1e9:.1f}; the largest layer is {largest.name!r} with "
+                f"{largest.parameters:,} parameters"
+            )
 
 
 def _class_names(network: Network, classes: Optional[Sequence[str]]) -> tuple[str, ...]:

@@ -49,6 +49,8 @@ FORMATS = (*FLOATS, *INTEGERS)
 # Numbers that are packed at once, as their bits take a byte each meanwhile; of eight, so that a chunk ends with a byte.
 _CHUNK = 2**16
 
+_PART_DTYPES = {"bfloat16": "uint16", "float24": "uint8", "int4": "uint8"}
+
 _SMALLEST_SCALE = np.float32(1e-30)
 
 
@@ -200,6 +202,9 @@ def _values(parts: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         if size == 0 or (indices.size and int(indices.max()) >= size):
             raise TensorFileError(f"an index lies outside the codebook of {size} values")
         return np.asarray(codebook[indices])
+    for part, dtype in _PART_DTYPES.items():
+        if part in parts and parts[part].dtype != dtype:
+            raise TensorFileError(f"its part {part!r} is {parts[part].dtype}, not {dtype}")
     if "bfloat16" in parts:
         return (parts["bfloat16"].astype(np.uint32) << np.uint32(16)).view(np.float32)
     if "float24" in parts:

@@ -54,7 +54,8 @@ def test_formats_compute_the_features_on_every_runtime(base_format: str, allowed
 
 def test_export_rounds_the_base_alone(tmp_path: Path) -> None:
     model = build_in("float32", network)
-    bundle = export(model, tmp_path / "b", batch_size=4, trainable="head", base_format="float16", input_scale=1 / 255)
+    options: dict[str, Any] = {"trainable": "head", "base_format": "float16", "input_scale": 1 / 255, "measure": False}
+    bundle = export(model, tmp_path / "b", batch_size=4, **options)
     assert bundle.manifest.base_format == "float16"
     np.testing.assert_array_equal(bundle.initial()["logits/kernel"], model.get_layer("logits").kernel.numpy())
     # A base of another network is found out.

@@ -18,7 +18,7 @@ from model_export.layers import RULES
 from model_export.layers.base import Layer, LayerRule, Shape
 from model_export.network_checks import check_ends, check_gradients, check_input_dtype, check_model, is_graph
 
-__all__ = ["INPUT", "Network", "Node", "read_network"]
+__all__ = ["INPUT", "Network", "Node", "layer_variables", "read_network"]
 
 INPUT = "input"
 """Name of the network's input in the layer order."""
@@ -60,7 +60,7 @@ class Node:
     @property
     def variables(self) -> dict[str, Any]:
         """Keras variables by path ``<layer>/<variable>``; trainable ones first."""
-        return {f"{self.layer.name}/{variable.name}": variable for variable in self.layer.weights}
+        return layer_variables(self.layer)
 
     @property
     def parameters(self) -> int:
@@ -72,7 +72,7 @@ class Node:
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one sample: convolutions and products of matrices."""
-        return self.rule.macs(self.layer, self.output_shape)
+        return self.rule.macs(self.layer, self.input_shapes[0], self.output_shape)
 
     @property
     def trainable_paths(self) -> tuple[str, ...]:
@@ -80,6 +80,12 @@ class Node:
         if not self.layer.trainable:
             return ()
         return tuple(path for path, variable in self.variables.items() if variable.trainable)
+
+
+def layer_variables(layer: Layer) -> dict[str, Any]:
+    """Keras variables of a layer by path; an input layer has none."""
+    names = RULES[type(layer)].variable_names(layer) if layer.weights else []
+    return {f"{layer.name}/{name}": variable for name, variable in zip(names, layer.weights)}
 
 
 @dataclass(frozen=True)
@@ -180,6 +186,21 @@ def read_network(model: Any) -> Network:
 Value = tuple[str, Shape]
 
 
+_REGULATED = (
+    "activity",
+    "alpha",
+    "beta",
+    "bias",
+    "depthwise",
+    "embeddings",
+    "gamma",
+    "kernel",
+    "pointwise",
+    "recurrent",
+)
+"""What Keras's layers have regularizers and constraints for."""
+
+
 class _Reader:
     """Collects nodes, and everything that speaks against exporting them."""
 
@@ -203,7 +224,8 @@ class _Reader:
                 result = self.read(operation, given, (*nested_in, operation.name))
             else:
                 result = self._append(operation, given, nested_in)
-            values[id(call.outputs[0])] = result
+            # No supported layer has several outputs; one that is refused may, and what takes them is looked through.
+            values.update({id(output): result for output in call.outputs})
         return values[id(model.outputs[0])]
 
     def refuse_problems(self) -> None:
@@ -255,7 +277,7 @@ class _Reader:
         if unfit is not None:
             return f"variable {unfit.name} holds NaN or infinity"
         for kind in ("regularizer", "constraint"):
-            for which in ("kernel", "bias", "activity", "depthwise", "beta", "gamma"):
+            for which in _REGULATED:
                 if getattr(layer, f"{which}_{kind}", None) is not None:
                     return f"{which}_{kind} is not supported" + ("; use weight_decay" if kind == "regularizer" else "")
         return rule.refusal(layer) or (None if shapes is None else _unfit_inputs(rule, shapes))

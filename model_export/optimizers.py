@@ -75,11 +75,11 @@ class SgdRule(UpdateRule):
 class AdamRule(UpdateRule):
     """Adam; `model_export.options.Adam` says how."""
 
-    slots = ("mean", "square")
     counts = True
 
     def __init__(self, options: Adam) -> None:
         self._options = options
+        self.slots = ("mean", "square", "largest") if options.amsgrad else ("mean", "square")
 
     def update(
         self, value: Tensor, gradient: Tensor, rate: Tensor, slots: Mapping[str, Tensor], step: Optional[Tensor]
@@ -89,8 +89,11 @@ class AdamRule(UpdateRule):
         value = _decayed(value, options.weight_decay, rate)
         mean = slots["mean"] + (gradient - slots["mean"]) * (1.0 - options.beta_1)
         square = slots["square"] + (gradient * gradient - slots["square"]) * (1.0 - options.beta_2)
+        moved = {"mean": mean, "square": square}
+        if options.amsgrad:
+            moved["largest"] = square = tf.maximum(slots["largest"], square)
         size = rate * tf.sqrt(_one_minus_power(options.beta_2, step)) / _one_minus_power(options.beta_1, step)
-        return value - mean * size / (tf.sqrt(square) + options.epsilon), {"mean": mean, "square": square}
+        return value - mean * size / (tf.sqrt(square) + options.epsilon), moved
 
 
 def update_rule(optimizer: Optimizer) -> UpdateRule:

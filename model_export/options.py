@@ -10,7 +10,10 @@ from model_export.errors import ExportError
 __all__ = ["CONVOLUTIONS", "Adam", "Optimizer", "Sgd", "describe_optimizer"]
 
 CONVOLUTIONS = ("auto", "pairs", "shifts", "taps")
-"""Ways to compute a trained convolution; `model_export.ops.convolution` says what they are."""
+"""Ways to compute a trained convolution; `model_export.ops.convolution` says what they are.
+
+Only "auto" also leaves expanding 1×1 convolutions to the batch norm after them (`model_export.expansions`).
+"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Adam:
     ``η`` the learning rate of the call and ``t`` the number of steps since the values were ``set``, this one included:
 
     * ``m ← β₁·m + (1 - β₁)·g`` and ``s ← β₂·s + (1 - β₂)·g²``
-    * ``v ← v - η · √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√s + ε)``
+    * ``v ← v - η · √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√s + ε)``; with ``amsgrad`` the largest ``s`` until then instead of
+      ``s`` (Reddi et al. 2018)
 
     ``t`` counts the steps of all training signatures together, as ``iterations`` of Keras does.
 
@@ -69,6 +73,7 @@ class Adam:
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7
+    amsgrad: bool = False
     weight_decay: float = 0.0
     proximal: bool = False
     clip_norm: float = 0.0

@@ -77,6 +77,8 @@ class Reference:
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, self.logits(x, first, seed))
             loss = tf.reduce_mean(losses)
         gradients = tape.gradient(loss, [variable.value for variable in trained])
+        # An embedding's comes row by row; of rows that are the same, Adam would take the squares before it adds them.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         keras_optimizer(optimizer, learning_rate).apply(gradients, trained)
         return float(loss)
 
@@ -97,13 +99,24 @@ def keras_optimizer(optimizer: Optimizer, learning_rate: float) -> Any:
     }
     if isinstance(optimizer, Adam):
         return keras.optimizers.Adam(
-            beta_1=optimizer.beta_1, beta_2=optimizer.beta_2, epsilon=optimizer.epsilon, **shared
+            beta_1=optimizer.beta_1,
+            beta_2=optimizer.beta_2,
+            epsilon=optimizer.epsilon,
+            amsgrad=optimizer.amsgrad,
+            **shared,
         )
     return keras.optimizers.SGD(momentum=optimizer.momentum, nesterov=optimizer.nesterov, **shared)
 
 
+def _in_dtype(config: Any, dtype: str) -> Any:
+    """Set the dtype of a layer's configuration, and of those of the layers that it wraps."""
+    if not isinstance(config, dict):
+        return config
+    return {key: dtype if key == "dtype" else _in_dtype(value, dtype) for key, value in config.items()}
+
+
 def _twin(node: Node, dtype: str, *, logits: bool) -> Any:
-    layer = type(node.layer).from_config({**node.layer.get_config(), "dtype": dtype})
+    layer = type(node.layer).from_config(_in_dtype(node.layer.get_config(), dtype))
     if logits and isinstance(layer, keras.layers.Softmax):
         return keras.layers.Identity(dtype=dtype)
     if logits and ends_in_softmax(layer):

@@ -1,18 +1,20 @@
 """Run the signatures of a model with whichever TFLite runtime is installed. Needs no TensorFlow.
 
-The exporter compares a new model with Keras through this file. As a command it plays back a list of calls, so that
-the tests can do the same under another Python with another runtime::
+The exporter compares a new model with Keras through this file. As a command it plays back lists of calls, so that the
+tests can do the same under another Python with another runtime::
 
-    python -m model_export.runner MODEL.tflite CALLS.npz RESULTS.npz
+    python -m model_export.runner
 
-``CALLS.npz`` holds the inputs of each call as ``<number>/<signature>/<input>``; a call without inputs is marked by an
-empty input name. ``RESULTS.npz`` holds the outputs as ``<number>/<signature>/<output>``.
+Each line of its input is a JSON list of three files, ``[MODEL.tflite, CALLS.npz, RESULTS.npz]``, and is answered with
+an empty line, or an error. ``CALLS.npz`` holds the inputs of each call as ``<number>/<signature>/<input>``; a call
+without inputs is marked by an empty input name. ``RESULTS.npz`` holds the outputs as ``<number>/<signature>/<output>``.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -106,10 +108,16 @@ def _interpreter_class() -> Any:
 
 
 def _main() -> None:
-    model, calls, results = sys.argv[1:]
-    with open(model, "rb") as file:
-        run = SignatureRunner(file.read())
-    save_calls(results, [(name, run(name, **inputs)) for name, inputs in load_calls(calls)])
+    for line in sys.stdin:
+        model, calls, results = json.loads(line)
+        try:
+            with open(model, "rb") as file:
+                run = SignatureRunner(file.read())
+            save_calls(results, [(name, run(name, **inputs)) for name, inputs in load_calls(calls)])
+        except (ValueError, RuntimeError) as error:
+            print(repr(error), flush=True)
+        else:
+            print(flush=True)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,25 @@ from model_export.network import Network, Node
 
 __all__ = ["first_trained", "positions_of_cuts"]
 
-_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+_CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+)
 _BASE = (
     *_CONVOLUTIONS,
+    keras.layers.AveragePooling1D,
     keras.layers.AveragePooling2D,
+    keras.layers.Bidirectional,
     keras.layers.Embedding,
     keras.layers.GRU,
+    keras.layers.GlobalAveragePooling1D,
     keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalMaxPooling1D,
     keras.layers.GlobalMaxPooling2D,
     keras.layers.LSTM,
+    keras.layers.MaxPooling1D,
     keras.layers.MaxPooling2D,
     keras.layers.SimpleRNN,
 )

@@ -20,6 +20,10 @@ def flat(*layers: Any) -> Callable[[], Any]:
     return lambda: keras.Sequential([keras.Input((8, 8, 3)), *layers])
 
 
+def sequence(*layers: Any) -> Callable[[], Any]:
+    return lambda: keras.Sequential([keras.Input((8, 3)), *layers])
+
+
 def base_and_head(*head: Any, pooling: bool = True) -> Callable[[], Any]:
     def build() -> Any:
         layers = [keras.Input((8, 8, 3)), L.Conv2D(4, 3, name="conv")]
@@ -39,6 +43,9 @@ def base_and_head(*head: Any, pooling: bool = True) -> Callable[[], Any]:
         (flat(L.Dropout(0.5), L.Conv2D(4, 3), L.Flatten(), L.Dropout(0.0), L.Dense(3, name="out")), "out"),
         (flat(L.Conv2D(4, 3), L.Conv2D(3, 1, name="last"), L.GlobalAveragePooling2D(), L.Softmax()), "last"),
         (flat(L.Flatten(), L.Dense(8, name="hidden"), L.Dense(3)), "hidden"),
+        (sequence(L.Dense(4), L.Conv1D(4, 3), L.Flatten(), L.Dense(8, name="hidden"), L.Dense(3)), "hidden"),
+        (sequence(L.Dense(4), L.GlobalMaxPooling1D(), L.Dense(3, name="out")), "out"),
+        (sequence(L.Dense(4), L.Bidirectional(L.GRU(2)), L.Dropout(0.5, name="drop"), L.Dense(3)), "drop"),
         (base_and_head(L.Dense(3, name="out")), "out"),
         (base_and_head(L.Flatten(), L.BatchNormalization(name="norm"), L.Dense(3), pooling=False), "norm"),
         (base_and_head(L.Conv2D(5, 1, name="adapter"), L.Flatten(), L.Dense(3), pooling=False), "adapter"),

@@ -12,11 +12,12 @@ import pytest
 from model_export import Bundle, build, export
 from model_export.compression import Compression, PruneChannels
 from model_export.compression.channels import channel_map
+from model_export.draw_networks_test import Draw
 from model_export.errors import BundleFormatError, ExportError
 from model_export.manifest import Manifest
 from model_export.network import Network, read_network
 from model_export.part import Parts
-from model_export.random_networks_test import Draw, samples
+from model_export.random_networks_test import samples
 from model_export.size import size_of, size_without
 from model_export.width import cut, slice_channels, slice_width, take_weights
 
@@ -50,7 +51,7 @@ def test_random_networks_are_sliced(seed: int) -> None:
     network = read_network(model)
     channels = channel_map(network)
     whole = values_of(model)
-    x, _ = samples(network.input_shape, seed)
+    x, _ = samples(network, seed)
     random = np.random.default_rng(seed)
     chosen = {slot for group in channels.groups for slot in group.slots[1:] if random.random() < 0.5}
     for removed in (frozenset[int](), frozenset(chosen)):

@@ -13,11 +13,13 @@ in the 53rd bit and hardly ever reaches the 24 bits of the result.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Optional, TypeVar, Union
 
@@ -25,10 +27,37 @@ import numpy as np
 
 from python_server.errors import UpdateError
 
-__all__ = ["Aggregator", "Index", "check_update"]
+__all__ = ["Aggregator", "Index", "Masked", "Part", "check_update"]
 
-Index = Union[tuple[slice, ...], np.ndarray, tuple[np.ndarray, ...]]
-"""Which part of a variable an update holds: slices, a boolean mask, or what `numpy.ix_` returns (no index twice)."""
+Part = Union[tuple[slice, ...], np.ndarray, tuple[np.ndarray, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """A part of a variable of which only some values count.
+
+    Attributes
+    ----------
+    part
+        The part that the update holds; None: the whole variable.
+    mask
+        Which of its values count; bool, of the part's shape.
+    """
+
+    part: Optional[Part]
+    mask: np.ndarray
+
+    def places(self, size: tuple[int, ...]) -> Part:
+        """Return where the values that count lie in a variable of a shape."""
+        if self.part is None:
+            return self.mask
+        chosen = np.broadcast_to(np.arange(math.prod(size)).reshape(size)[self.part], self.mask.shape)[self.mask]
+        return np.unravel_index(chosen, size)
+
+
+Index = Union[Part, Masked]
+"""Which part of a variable an update holds: slices, a boolean mask, what `numpy.ix_` returns (no index twice), or one
+of these of which some values do not count."""
 
 Piece = TypeVar("Piece")
 
@@ -36,12 +65,18 @@ _BLOCK = 2**16
 """Coordinates handled at once: the block's float64 values stay in the processor's second-level cache."""
 _MOST_HELPERS = 3
 """Beyond, memory is what everybody waits for."""
+_MOST_LAYOUTS = 8
+"""Kinds of partial update that are summed up apart; a kind more, and the oldest is put where it belongs."""
 _SINGLE_THREADED = 2**19
 """Models with fewer coordinates are not worth a second thread."""
 
 
 class Aggregator:
-    """Sums updates as they come; holds two models' memory (three with partial updates) however many there are.
+    """Sums updates as they come; holds two models' memory however many there are.
+
+    Partial updates are summed up apart for each kind of part, in its own shape, and put in their place at the end: so
+    they cost what whole ones do for each byte. Updates are of one kind if their indices are the same objects. Each kind
+    takes twice the memory of its part, and what reached each coordinate is counted in a model's memory.
 
     Parameters
     ----------
@@ -64,6 +99,7 @@ class Aggregator:
         self._sums = np.zeros(ends[-1])  # all variables, one after the other
         self._weights = dict.fromkeys(reference, 0)
         self._partial: dict[str, np.ndarray] = {}
+        self._layouts: dict[tuple[tuple[str, int], ...], _Layout] = {}
         self.updates = 0
         self.weight = 0
         large = self._sums.size >= _SINGLE_THREADED
@@ -109,18 +145,21 @@ class Aggregator:
         if isinstance(weight, bool) or not isinstance(weight, (int, np.integer)) or weight < 1:
             raise UpdateError(f"weight {weight!r} is not a whole number from 1")
         where = where or {}
-        _check_form(update, self._reference, names, where)
-        runs = _runs([(self._starts[name], value) for name, value in update.items() if name not in where])
-        _check_finite(update, [values for _, values in runs] + [update[name] for name in where], self._team)
+        _check_names(update, self._reference, names, where)
+        layout = self._layout({name: where[name] for name in update if name in where})
+        _check_values(update, self._reference, layout.shapes)
+        wholes = _runs([(self._starts[name], value) for name, value in update.items() if name not in where])
+        parts = _runs([(layout.starts[name], update[name]) for name in layout.where])
+        _check_finite(update, [values for _, values in (*wholes, *parts)], self._team)
+        layout.weight += int(weight)
         for name in update:
-            if name in where:
-                self._add_part(name, update[name], int(weight), where[name])
-            else:
+            if name not in where:
                 self._weights[name] += int(weight)
         self._team.do(
             lambda block: _add_weighted(*block, float(weight)),
             [
-                (self._sums[start + low : start + min(low + _BLOCK, values.size)], values[low : low + _BLOCK])
+                (sums[start + low : start + min(low + _BLOCK, values.size)], values[low : low + _BLOCK])
+                for sums, runs in ((self._sums, wholes), (layout.sums, parts))
                 for start, values in runs
                 for low in range(0, values.size, _BLOCK)
             ],
@@ -130,6 +169,8 @@ class Aggregator:
 
     def result(self) -> dict[str, np.ndarray]:
         """Return the mean by variable path, in the reference's order and dtypes; the sums are used up for it."""
+        while self._layouts:
+            self._put_oldest()
         others = {}
         narrow = self._sums.view(np.float32)  # the mean of a float32 variable takes the place of its sum: half as wide
         for name, reference in self._reference.items():
@@ -155,12 +196,32 @@ class Aggregator:
         reference, start = self._reference[name], self._starts[name]
         return self._sums[start : start + reference.size].reshape(reference.shape)
 
-    def _add_part(self, name: str, value: np.ndarray, weight: int, index: Index) -> None:
-        if name not in self._partial:
-            self._partial[name] = np.zeros(self._reference[name].shape, np.uint32)
-        sums = self._sum(name)
-        sums[index] += value.astype(np.float64) * weight
-        self._partial[name][index] += np.uint32(weight)
+    def _layout(self, where: dict[str, Index]) -> _Layout:
+        """Return where updates with these parts are summed up."""
+        key = tuple((name, id(index)) for name, index in where.items())
+        if key not in self._layouts:
+            if where and len(self._layouts) >= _MOST_LAYOUTS:
+                self._put_oldest()
+            layout = _Layout(where, self._reference)
+            if not where:
+                return layout
+            self._layouts[key] = layout
+        return self._layouts[key]
+
+    def _put_oldest(self) -> None:
+        """Add the sums of the oldest kind of partial update to those of the whole variables."""
+        layout = self._layouts.pop(next(iter(self._layouts)))
+        kind = np.uint32 if self.weight < 2**32 else np.uint64
+        for name, index in layout.where.items():
+            shape = self._reference[name].shape
+            counts = self._partial.get(name)
+            if counts is None or counts.dtype != kind:
+                counts = self._partial[name] = np.zeros(shape, kind) if counts is None else counts.astype(kind)
+            values, sums = layout.part(name), self._sum(name)
+            if isinstance(index, Masked):
+                values, index = values[index.mask], index.places(shape)
+            sums[index] += values
+            counts[index] += kind(layout.weight)
 
     def _mean(self, name: str) -> np.ndarray:
         """Divide one variable's sums; return them, ``float64 [n]``."""
@@ -200,32 +261,83 @@ def check_update(
     where
         See `Aggregator.add`.
     """
-    _check_form(update, reference, names, where or {})
+    _check_names(update, reference, names, where or {})
+    shapes = {name: _part_shape(index, reference[name].shape) for name, index in (where or {}).items()}
+    _check_values(update, reference, shapes)
     _check_finite(update, list(update.values()), _ALONE)
 
 
-def _check_form(
+class _Layout:
+    """Sums of the updates that hold the same parts of the same variables.
+
+    Parameters
+    ----------
+    where
+        The parts.
+    reference
+        The global weights.
+
+    Attributes
+    ----------
+    shapes, starts
+        Of each part: its shape, and where it starts in the sums.
+    sums
+        Weighted sums of all parts, one after the other; float64.
+    weight
+        Sum of the weights behind them.
+    """
+
+    def __init__(self, where: dict[str, Index], reference: Mapping[str, np.ndarray]) -> None:
+        self.where = where
+        self.shapes = {name: _part_shape(index, reference[name].shape) for name, index in where.items()}
+        ends = np.cumsum([0, *(math.prod(shape) for shape in self.shapes.values())]).tolist()
+        self.starts = dict(zip(where, ends))
+        self.sums = np.zeros(ends[-1])
+        self.weight = 0
+
+    def part(self, name: str) -> np.ndarray:
+        """Return the sums of one variable's part, in its shape."""
+        shape, start = self.shapes[name], self.starts[name]
+        return self.sums[start : start + math.prod(shape)].reshape(shape)
+
+
+def _part_shape(index: Index, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a part of a variable."""
+    if isinstance(index, Masked):
+        return index.mask.shape
+    # Indexing a number spread over the shape needs no variable's values.
+    return np.broadcast_to(np.float32(0), shape)[index].shape
+
+
+def _check_names(
     update: Mapping[str, np.ndarray],
     reference: Mapping[str, np.ndarray],
     names: Optional[Collection[str]],
     where: Mapping[str, Index],
 ) -> None:
-    for name, value in update.items():
+    for name in update:
         own = reference.get(name)
         if own is None or (names is not None and name not in names):
             known = "which the model does not have" if own is None else "which it was not asked to train"
             raise UpdateError(f"it sent {name!r}, {known}")
-        expected = own[where[name]].shape if name in where else own.shape
-        if value.shape != expected:
-            raise UpdateError(f"{name!r} has shape {list(value.shape)} instead of {list(expected)}")
-        if value.dtype != own.dtype and not np.can_cast(value.dtype, own.dtype, "same_kind"):
-            raise UpdateError(f"{name!r} has dtype {value.dtype} instead of {own.dtype}")
     missing = [name for name in names or () if name not in update]
     if missing:
         raise UpdateError(f"{missing[0]!r} is missing" + (f", and {len(missing) - 1} more" if missing[1:] else ""))
     unknown = [name for name in where if name not in update]
     if unknown:
         raise UpdateError(f"a part is given for {unknown[0]!r}, which the update does not hold")
+
+
+def _check_values(
+    update: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    for name, value in update.items():
+        own = reference[name]
+        expected = shapes.get(name, own.shape)
+        if value.shape != expected:
+            raise UpdateError(f"{name!r} has shape {list(value.shape)} instead of {list(expected)}")
+        if value.dtype != own.dtype and not np.can_cast(value.dtype, own.dtype, "same_kind"):
+            raise UpdateError(f"{name!r} has dtype {value.dtype} instead of {own.dtype}")
 
 
 def _runs(parts: list[tuple[int, np.ndarray]]) -> list[tuple[int, np.ndarray]]:

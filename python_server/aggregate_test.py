@@ -206,3 +206,28 @@ def test_memory_does_not_grow_with_the_number_of_updates() -> None:
     finally:
         tracemalloc.stop()
     assert peak <= 4.2 * model + 4 * 2**17 * 8  # one update, three models, and the threads' blocks
+
+
+def test_more_kinds_of_parts_than_are_kept_apart_are_summed_up_all_the_same() -> None:
+    reference = {"w": np.zeros((7, 5), np.float32), "b": np.ones(3, np.float32)}
+    random = np.random.default_rng(5)
+    total, reached = np.zeros((7, 5)), np.zeros((7, 5))
+    with Aggregator(reference) as aggregator:
+        for number in range(1, 41):
+            rows = np.sort(random.choice(7, 3, replace=False))
+            index = np.ix_(rows, np.arange(5))
+            value = random.normal(size=(3, 5)).astype(np.float32)
+            aggregator.add({"w": value, "b": np.full(3, number, np.float32)}, number, {"w": index})
+            total[index] += number * value.astype(float)
+            reached[index] += number
+        mean = aggregator.result()
+    np.testing.assert_allclose(mean["w"], (total / reached).astype(np.float32), rtol=1e-6)
+    assert mean["b"].tolist() == [27.0, 27.0, 27.0]  # Σn² / Σn
+
+
+def test_weights_of_parts_beyond_32_bits_are_counted() -> None:
+    index = (slice(0, 1),)
+    with Aggregator({"w": np.zeros(2, np.float32)}) as aggregator:
+        for _ in range(20):
+            aggregator.add({"w": np.ones(1, np.float32)}, 2**29, {"w": index})
+        assert aggregator.result()["w"].tolist() == [1.0, 0.0]

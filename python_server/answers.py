@@ -63,9 +63,10 @@ def contribution(device: Device, plan: Plan, answer: Answer) -> Contribution:
     examples, processed = counts["num-examples"], counts["examples-processed"]
     if not 1 <= examples <= _MOST_EXAMPLES:
         raise UpdateError(f"it says that it holds {examples} examples")
-    if processed > examples * plan.epochs:
-        raise UpdateError(f"it says that {processed} examples were processed, of {examples} in {plan.epochs} epochs")
-    return Contribution(device, examples, processed, counts["steps"], counts["planned-steps"])
+    if processed > examples * (plan.steps or plan.epochs):
+        length = f"{plan.steps} steps" if plan.steps else f"{plan.epochs} epochs"
+        raise UpdateError(f"it says that {processed} examples were processed, of {examples} in {length}")
+    return Contribution(device, examples, processed, counts["steps"], counts["planned-steps"], plan.submodel)
 
 
 def train_row(number: int, device: Device, plan: Plan, answer: Answer) -> DeviceRoundRow:

@@ -14,6 +14,7 @@ from typing import Any, Optional
 import tomllib
 
 from python_server.errors import ExperimentError
+from python_server.groups import GroupSettings
 from python_server.simulation.settings import SimulationSettings
 from python_server.strategies import OPTIONS, STRATEGIES, TrainSettings
 from python_server.strategies.base import Strategy
@@ -26,6 +27,7 @@ __all__ = [
     "Experiment",
     "ModelSettings",
     "ServerSettings",
+    "VariantSettings",
     "load_experiment",
     "parse_experiment",
 ]
@@ -53,6 +55,22 @@ class ModelSettings:
 
     bundle: Path = setting()
     trusted_key: Optional[Path] = setting(None)
+
+
+@dataclass(frozen=True)
+class VariantSettings:
+    """``[[variants]]``: a bundle for devices that cannot train all of the model.
+
+    Attributes
+    ----------
+    name
+        What groups, run store and report call it.
+    bundle
+        A slice of ``model.bundle``, or the same network compressed; signed by the same key, where one is trusted.
+    """
+
+    name: str = setting(read=_name)
+    bundle: Path = setting()
 
 
 @dataclass(frozen=True)
@@ -133,6 +151,8 @@ class ClientSettings:
     ----------
     name, data, test_data, processor, profile, threads
         As for ``pocketfleet-client run``.
+    variant
+        The variant that it is started with; empty: the experiment's own bundle. It takes no other.
     nice
         Niceness of the process, 0 to 19: a slower device.
     cgroup
@@ -149,6 +169,7 @@ class ClientSettings:
     processor: str = setting("cpu")
     profile: str = setting("")
     threads: int = setting(1, least=1, most=256)
+    variant: str = setting("")
     nice: int = setting(0, least=0, most=19)
     cgroup: Optional[Path] = setting(None)
     extra: tuple[str, ...] = setting(())
@@ -170,6 +191,8 @@ class _File:
     server: ServerSettings = field(default_factory=ServerSettings)
     strategy: Mapping[str, Any] = setting({}, read=lambda raw, key: raw)
     clients: tuple[ClientSettings, ...] = setting(())
+    variants: tuple[VariantSettings, ...] = setting(())
+    groups: tuple[GroupSettings, ...] = setting(())
     simulation: SimulationSettings = field(default_factory=SimulationSettings)
 
 
@@ -199,6 +222,8 @@ class Experiment:
     train: TrainSettings
     server: ServerSettings
     clients: tuple[ClientSettings, ...]
+    variants: tuple[VariantSettings, ...]
+    groups: tuple[GroupSettings, ...]
     strategy_name: str
     strategy: Strategy = field(repr=False)
     simulation: SimulationSettings = field(default_factory=SimulationSettings)
@@ -208,12 +233,17 @@ class Experiment:
         """Hash of the file."""
         return hashlib.sha256(self.source).hexdigest()
 
+    def bundle_of(self, client: ClientSettings) -> Path:
+        """Return the bundle that a local client is started with."""
+        return {"": self.model.bundle, **{each.name: each.bundle for each in self.variants}}[client.variant]
+
     def check_files(self) -> None:
         """Raise `ExperimentError` if a file that the experiment names is not there."""
         paths: list[tuple[str, Optional[Path]]] = [
             ("model.bundle", self.model.bundle),
             ("model.trusted_key", self.model.trusted_key),
             ("data.test", self.data.test),
+            *((f"bundle of variant {variant.name!r}", variant.bundle) for variant in self.variants),
             ("simulation.data", self.simulation.data),
         ]
         for client in self.clients:
@@ -270,10 +300,14 @@ def parse_experiment(source: bytes, base: Path, name: str) -> Experiment:
 def _build(raw: dict[str, Any], source: bytes, base: Path) -> Experiment:
     file = read_table(_File, raw, "", base)
     strategy_name, strategy = _strategy(file, base)
-    names = [client.name for client in file.clients]
-    for client_name in names:
-        if names.count(client_name) > 1:
-            raise ExperimentError(f"two [[clients]] have the name {client_name!r}")
+    for key in ("clients", "variants"):
+        names = [each.name for each in getattr(file, key)]
+        for each in names:
+            if names.count(each) > 1:
+                raise ExperimentError(f"two [[{key}]] have the name {each!r}")
+    for client in file.clients:
+        if client.variant and client.variant not in (variant.name for variant in file.variants):
+            raise ExperimentError(f"client {client.name!r}: there is no variant {client.variant!r} among [[variants]]")
     server = file.server
     if "identity" not in raw.get("server", {}):
         server = replace(server, identity=(base / "identity").resolve())
@@ -292,6 +326,8 @@ def _build(raw: dict[str, Any], source: bytes, base: Path) -> Experiment:
         train=file.train,
         server=server,
         clients=file.clients,
+        variants=file.variants,
+        groups=file.groups,
         strategy_name=strategy_name,
         strategy=strategy,
         simulation=file.simulation,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -31,9 +31,11 @@ class Fleet:
     names
         Names of enrolled devices by public key; others go by the name that they give themselves.
     bundle
-        Hash of the bundle that devices have to hold; empty: any.
+        Hash of the bundle that devices are given first; empty: they may hold any.
+    variants
+        What messages call each bundle of the run, by hash; a device that holds one of them can take part.
     packed_bundle
-        Returns the bundle's zip, for devices that hold another one and take ours.
+        Returns the zip of one of these bundles by its hash, for devices that hold another one and take ours.
     query_deadline_s
         How long a device has to answer what it is.
     bundle_deadline_s
@@ -50,7 +52,8 @@ class Fleet:
         *,
         names: Mapping[bytes, str],
         bundle: str,
-        packed_bundle: Callable[[], bytes],
+        variants: Mapping[str, str],
+        packed_bundle: Callable[[str], bytes],
         query_deadline_s: float,
         bundle_deadline_s: float,
         note: Callable[[str, str], None],
@@ -59,6 +62,7 @@ class Fleet:
         self._exchange = exchange
         self._names = names
         self._bundle = bundle
+        self._variants = {bundle: "the whole model", **variants}
         self._packed_bundle = packed_bundle
         self._query_deadline_s = query_deadline_s
         self._bundle_deadline_s = bundle_deadline_s
@@ -67,6 +71,9 @@ class Fleet:
         self._known: dict[int, Device] = {}
         self._unfit: set[int] = set()
         self._rows: dict[str, DeviceRow] = {}
+        self._doubtful: set[int] = set()
+        self._told: set[tuple[int, str]] = set()
+        self._unable: set[tuple[int, str]] = set()
 
     def wait(self, least: int, deadline_s: float, on_wait: Callable[[int, int], None]) -> dict[int, Device]:
         """Return the devices that are online by node id, as soon as there are ``least`` of them.
@@ -99,6 +106,32 @@ class Fleet:
             self._rows[device.device] = replace(self._rows[device.device], last_seen_at=now)
         return _with_distinct_names(devices)
 
+    def equip(self, devices: Mapping[int, Device], bundles: Mapping[str, str]) -> dict[int, Device]:
+        """Give devices the bundles that their plans are for; return those that hold them.
+
+        Parameters
+        ----------
+        devices
+            By node id.
+        bundles
+            Hash of the bundle that each is to hold, by device; empty: any.
+        """
+        self._ask_again([node_id for node_id in devices if node_id in self._doubtful])
+        lacking: dict[str, list[int]] = {}
+        for node_id, device in devices.items():
+            wanted = bundles[device.device]
+            if node_id in self._known and wanted and self._known[node_id].facts.get(BUNDLE, self._bundle) != wanted:
+                lacking.setdefault(wanted, []).append(node_id)
+        failed = {node_id for node_id in devices if node_id not in self._known}
+        for wanted, nodes in lacking.items():
+            failed |= self._change_over(nodes, wanted)
+        return {node_id: device for node_id, device in devices.items() if node_id not in failed}
+
+    def doubt(self, node_id: int) -> None:
+        """Ask a device anew what it holds before its next task: something went wrong, it may have been restarted."""
+        if len(self._variants) > 1:
+            self._doubtful.add(node_id)
+
     def rows(self) -> list[DeviceRow]:
         """Return a row for every device that was seen."""
         return list(self._rows.values())
@@ -115,6 +148,8 @@ class Fleet:
                 self._refuse(key, answer)
             elif self._holds_ours(answer):
                 self._admit(key, answer)
+            elif answer.info.get(ACCEPTS_BUNDLE) is True and len(self._variants) > 1:
+                self._admit(key, answer)  # `equip` sends the bundle that its plan is for, which may be a smaller one
             elif answer.info.get(ACCEPTS_BUNDLE) is True:
                 without.append(answer.node_id)
             else:
@@ -124,19 +159,64 @@ class Fleet:
 
     def _send_bundle(self, nodes: list[int], keys: Mapping[int, bytes]) -> None:
         """Give devices the experiment's bundle, and admit those that then hold it."""
-        payload = Payload({BUNDLE: np.frombuffer(self._packed_bundle(), np.uint8)})
-        assignments = [Assignment(node_id, QUERY, {BUNDLE: self._bundle}, payload) for node_id in nodes]
-        for answer in self._exchange.run(assignments, deadline_s=self._bundle_deadline_s, label="bundle"):
-            if not answer.problem and not self._holds_ours(answer):
-                answer = replace(answer, problem="it did not change over to the experiment's bundle")
+        for answer in self._send(nodes, self._bundle):
             if answer.problem:
                 self._refuse(keys[answer.node_id], answer)
             else:
                 self._admit(keys[answer.node_id], answer)
 
+    def _send(self, nodes: list[int], bundle: str) -> Iterator[Answer]:
+        """Send a bundle; yield answers, whose ``problem`` tells if they do not hold it then."""
+        payload = Payload({BUNDLE: np.frombuffer(self._packed_bundle(bundle), np.uint8)})
+        assignments = [Assignment(node_id, QUERY, {BUNDLE: bundle}, payload) for node_id in nodes]
+        for answer in self._exchange.run(assignments, deadline_s=self._bundle_deadline_s, label="bundle"):
+            if not answer.problem and answer.info.get(BUNDLE) != bundle:
+                answer = replace(answer, problem="it did not change over to the experiment's bundle")
+            yield answer
+
+    def _change_over(self, nodes: list[int], bundle: str) -> set[int]:
+        """Give devices another bundle of the run; return those that do not hold it then, having said why once."""
+        problems = {
+            node_id: "it takes no bundles from the server"
+            for node_id in nodes
+            if self._known[node_id].facts.get(ACCEPTS_BUNDLE) is not True
+        }
+        unable = {node_id for node_id in nodes if (node_id, bundle) in self._unable}
+        able = [node_id for node_id in nodes if node_id not in problems and node_id not in unable]
+        for answer in self._send(able, bundle) if able else ():
+            if answer.problem:
+                problems[answer.node_id] = answer.problem
+                if not answer.late:  # who said nothing in time is asked again
+                    self._unable.add((answer.node_id, bundle))
+            else:
+                self._update(answer)
+        for node_id, problem in problems.items():
+            if (node_id, bundle) not in self._told:
+                self._told.add((node_id, bundle))
+                device = self._known[node_id]
+                text = f"{device.name} is left out: it should train {self._variants[bundle]}, but {problem}"
+                self._note(device.device, text)
+        return unable | set(problems)
+
+    def _ask_again(self, nodes: list[int]) -> None:
+        """Bring up to date what devices hold; those that do not answer are taken to hold what they did."""
+        self._doubtful.difference_update(nodes)
+        assignments = [Assignment(node_id, QUERY) for node_id in nodes]
+        for answer in (
+            self._exchange.run(assignments, deadline_s=self._query_deadline_s, label="query") if nodes else ()
+        ):
+            if not answer.problem and answer.node_id in self._known:
+                self._update(answer)
+
+    def _update(self, answer: Answer) -> None:
+        """Take over what a known device says of itself now."""
+        known = self._known[answer.node_id]
+        examples = Figures(answer.metrics).whole("num-examples") or known.examples
+        self._known[answer.node_id] = replace(known, facts=answer.info, examples=examples)
+
     def _holds_ours(self, answer: Answer) -> bool:
         """Tell whether the device can take part; those that say nothing of a bundle, as stock clients, may."""
-        return not self._bundle or answer.info.get(BUNDLE, self._bundle) == self._bundle
+        return not self._bundle or answer.info.get(BUNDLE, self._bundle) in self._variants
 
     def _refuse(self, key: bytes, answer: Answer) -> None:
         """Leave a device out for good that said no; who said nothing in time is asked again."""

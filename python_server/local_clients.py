@@ -45,7 +45,7 @@ def run_clients(
     clients: Sequence[ClientSettings],
     *,
     server: str,
-    bundle: Path,
+    bundle_of: Callable[[ClientSettings], Path],
     states: Mapping[str, Path],
     logs: Path,
     ca: Optional[Path],
@@ -59,8 +59,8 @@ def run_clients(
         Which clients.
     server
         ``HOST:PORT`` that they connect to.
-    bundle
-        The bundle that all of them use.
+    bundle_of
+        Returns the bundle that a client uses.
     states
         State directory of each client by name.
     logs
@@ -89,7 +89,7 @@ def run_clients(
 
     try:
         for client in clients:
-            command = _command(client, server, bundle, states[client.name], ca, trusted_key)
+            command = _command(client, server, bundle_of(client), states[client.name], ca, trusted_key)
             with (logs / f"client-{client.name}.log").open("ab") as log:
                 processes[client.name] = subprocess.Popen(
                     command,

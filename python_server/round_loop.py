@@ -26,6 +26,7 @@ from python_server.run_rows import DeviceRoundRow, EventRow, RoundRow
 from python_server.store import RoundCommit, RunStore, Upload
 from python_server.strategies.base import Contribution, Device, Plan, StrategyState
 from python_server.tasks import Answer, Assignment, Clock, LateAnswer, Messenger, Payload
+from python_server.wire import Outbox, agreed
 
 __all__ = ["RoundLoop"]
 
@@ -93,12 +94,15 @@ class RoundLoop:
             exchange,
             names=names,
             bundle=model.sha256,
+            variants={variant.sha256: variant.title for variant in model.variants.values()},
             packed_bundle=model.packed_bundle,
             query_deadline_s=experiment.server.query_deadline_s,
             bundle_deadline_s=experiment.server.round_deadline_s,
             note=lambda device, text: self._note("refused", text, device=device),
             clock=clock,
         )
+        self._strategy = experiment.strategy.bind(model.variants, experiment.groups)
+        self._remarks: set[str] = set()
         self._started = False
         self._names: dict[int, str] = {}
         self._awaited_uploads: dict[str, int] = {}
@@ -113,7 +117,7 @@ class RoundLoop:
         SuperLinkError, StoreError
             The SuperLink is gone, or the disk is full. The run can be resumed.
         """
-        experiment, strategy = self._experiment, self._experiment.strategy
+        experiment, strategy = self._experiment, self._strategy
         checkpoint = self._store.checkpoint()
         if checkpoint is None:
             weights = self._model.initial()
@@ -155,22 +159,33 @@ class RoundLoop:
         self, number: int, weights: dict[str, np.ndarray], state: StrategyState
     ) -> tuple[RoundRow, dict[str, np.ndarray], StrategyState]:
         started_at, start = self._clock.time(), self._clock.monotonic()
-        server, strategy = self._experiment.server, self._experiment.strategy
+        server, strategy = self._experiment.server, self._strategy
         needed = server.min_clients if self._started else max(server.start_clients, server.min_clients)
         devices = self._fleet.wait(needed, server.start_deadline_s, self._waiting)
         self._started = True
         self._names.update({node_id: device.name for node_id, device in devices.items()})
         random = np.random.default_rng([self._experiment.seed, number])
+        self._remark(list(devices.values()))
         plans = strategy.select(state, number, list(devices.values()), random)
         seed = int(random.integers(2**31))
-        asked = {node_id: device for node_id, device in devices.items() if device.device in plans}
+        asked = self._fleet.equip(
+            {node_id: device for node_id, device in devices.items() if device.device in plans},
+            {device: plan.submodel.bundle or self._model.sha256 for device, plan in plans.items()},
+        )
+        plans = {
+            device.device: agreed(
+                plans[device.device], device, self._experiment.train, self._trained(plans[device.device])
+            )
+            for device in asked.values()
+        }
         self._progress.round_started(number, self._experiment.rounds, len(asked))
 
         self._tell_notices()
         training = self._train(number, seed, weights, asked, plans)
+        state = strategy.observe(state, number, list(training.rows.values()))
         state, weights = strategy.finish(state, weights, training.mean, training.used)
         evaluate_start = self._clock.monotonic()
-        on_server, on_clients = self._evaluate(number, weights, asked, training)
+        on_server, on_clients = self._evaluate(number, weights, asked, plans, training)
         row = RoundRow(
             round=number,
             seed=seed,
@@ -206,6 +221,12 @@ class RoundLoop:
         self._tell_notices()
         self._progress.waiting(present, needed)
 
+    def _remark(self, devices: list[Device]) -> None:
+        for line in self._strategy.remarks(devices):
+            if line not in self._remarks:
+                self._remarks.add(line)
+                self._note("plan", line)
+
     def _tell_notices(self) -> None:
         for line in self._notices():
             self._note("client", line)
@@ -219,14 +240,13 @@ class RoundLoop:
         plans: Mapping[str, Plan],
     ) -> _Training:
         start = self._clock.monotonic()
-        submodels = {plan.submodel for plan in plans.values()}
-        payloads = {submodel: Payload(submodel.extract(weights)) for submodel in submodels}
+        outbox = Outbox(weights)
         assignments = [
             Assignment(
                 node_id,
                 TRAIN,
                 plans[device.device].to_config(number=number, run=self._run_id, seed=seed),
-                payloads[plans[device.device].submodel],
+                outbox.shipment(plans[device.device]).payload,
             )
             for node_id, device in asked.items()
         ]
@@ -239,16 +259,18 @@ class RoundLoop:
                 assignments,
                 deadline_s=self._experiment.server.round_deadline_s,
                 label=f"round {number}",
-                max_arrays_bytes=max((payload.bytes for payload in payloads.values()), default=0),
+                max_arrays_bytes=outbox.largest_update_bytes,
             ):
                 device = asked[answer.node_id]
                 uploads += self._settle_upload(device.device, answer)
                 add_start = self._clock.monotonic()
-                row, part = self._use(number, device, plans[device.device], answer, aggregator)
+                row, part = self._use(number, device, plans[device.device], answer, aggregator, outbox)
                 aggregate_s += self._clock.monotonic() - add_start
                 rows[device.device] = row
                 if part is not None:
                     used.append(part)
+                if answer.problem and not answer.late:
+                    self._fleet.doubt(answer.node_id)
                 if not answer.problem:
                     self._awaited_uploads[device.device] = number
                 self._progress.answered(row)
@@ -259,8 +281,12 @@ class RoundLoop:
             used.sort(key=lambda part: (part.device.name, part.device.device))
             return _Training(mean, rows, used, aggregator.weight, aggregate_s, phase_s, uploads)
 
+    def _trained(self, plan: Plan) -> tuple[str, ...]:
+        """Return the variables that a plan's cut trains in the bundle that the device holds."""
+        return self._model.trained(plan.cut, plan.submodel.bundle)
+
     def _use(
-        self, number: int, device: Device, plan: Plan, answer: Answer, aggregator: Aggregator
+        self, number: int, device: Device, plan: Plan, answer: Answer, aggregator: Aggregator, outbox: Outbox
     ) -> tuple[DeviceRoundRow, Optional[Contribution]]:
         """Add an answer to the mean, if it can be used."""
         row = train_row(number, device, plan, answer)
@@ -270,11 +296,16 @@ class RoundLoop:
             part = contribution(device, plan, answer)
             if answer.arrays is None:
                 raise UpdateError("it sent no weights")
-            weight = self._experiment.strategy.weigh(part)
+            weight = self._strategy.weigh(part)
             if weight < 1:
                 raise UpdateError("it did not train a single step")
-            update, where = plan.submodel.scatter(answer.arrays)
-            aggregator.add(update, weight, where, names=self._model.trained(plan.cut))
+            arrays = outbox.shipment(plan).update(answer.arrays, plan.upload_codec or "float32")
+            if plan.submodel.differences:
+                arrays = outbox.moved(plan, arrays, self._model.held)
+            update, where = plan.submodel.scatter(arrays)
+            aggregator.add(update, weight, where, names=self._trained(plan) if plan.reply is None else plan.reply)
+            if self._strategy.needs_distances:
+                part = replace(part, distances=outbox.distances(plan, update))
         except UpdateError as error:
             return replace(row, outcome="rejected", reason=str(error)), None
         if part.steps < part.planned_steps:
@@ -283,7 +314,12 @@ class RoundLoop:
         return replace(row, outcome="ok", weight=weight), part
 
     def _evaluate(
-        self, number: int, weights: dict[str, np.ndarray], asked: Mapping[int, Device], training: _Training
+        self,
+        number: int,
+        weights: dict[str, np.ndarray],
+        asked: Mapping[int, Device],
+        plans: Mapping[str, Plan],
+        training: _Training,
     ) -> tuple[Optional[Evaluation], Optional[Evaluation]]:
         """Evaluate the new weights where the experiment says; on clients, into the devices' rows too."""
         settings = self._experiment.evaluate
@@ -291,10 +327,11 @@ class RoundLoop:
             return None, None
         on_clients = None
         if settings.clients:
-            payload = Payload(weights)
+            submodels = {node_id: plans[device.device].submodel for node_id, device in asked.items()}
+            payloads = {submodel: Payload(submodel.extract(weights)) for submodel in set(submodels.values())}
             config: dict[str, Scalar] = {SERVER_ROUND: number, "run": self._run_id}
             answers = self._exchange.run(
-                [Assignment(node_id, EVALUATE, config, payload) for node_id in asked],
+                [Assignment(node_id, EVALUATE, config, payloads[submodel]) for node_id, submodel in submodels.items()],
                 deadline_s=self._experiment.server.round_deadline_s,
                 label=f"evaluation of round {number}",
             )

@@ -7,15 +7,16 @@ the variables that a device holds, and of some of them only a part. What is trai
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Optional
 
 import numpy as np
 
-from python_server.aggregate import Index
+from python_server.aggregate import Index, Masked, Part
 from python_server.errors import UpdateError
 
-__all__ = ["WHOLE", "Submodel"]
+__all__ = ["WHOLE", "Submodel", "shifted"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +33,20 @@ class Submodel:
         The variables that the device holds; None: all of them.
     where
         Of variables that it holds in part: which part (see `python_server.aggregate.Index`).
+    masks
+        Of variables that are pruned on the device: which of its weights are left (bool, of the device's shape). It is
+        sent all; of its update only these count, as the others are zero whatever the data say.
+    differences
+        Its update counts as what training changed, added to the global weights: what rounding, clustering or pruning
+        did to the weights that it was sent (`python_server.model.GlobalModel.held`) is left out.
     """
 
     name: str = ""
     bundle: str = ""
     names: Optional[frozenset[str]] = None
-    where: Mapping[str, Index] = field(default_factory=dict)
+    where: Mapping[str, Part] = field(default_factory=dict)
+    masks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    differences: bool = False
 
     def extract(
         self, weights: Mapping[str, np.ndarray], names: Optional[Collection[str]] = None
@@ -79,7 +88,46 @@ class Submodel:
             for name in update:
                 if name not in self.names:
                     raise UpdateError(f"it sent {name!r}, which is not part of its model ({self.name})")
-        return update, {name: self.where[name] for name in update if name in self.where}
+        return update, {name: self._places[name] for name in update if name in self._places}
+
+    @cached_property
+    def _places(self) -> dict[str, Index]:
+        """Where updates belong; the same objects for every update, by which the aggregator knows them again."""
+        masked = {name: Masked(self.where.get(name), mask) for name, mask in self.masks.items()}
+        return {**self.where, **masked}
+
+    def naive(self) -> Submodel:
+        """Return the same part, of whose updates everything counts as it comes."""
+        return replace(self, masks={}, differences=False)
+
+
+def shifted(
+    update: Mapping[str, np.ndarray], base: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return ``base`` plus what training changed: an update of a compressed model as one of the model it came from.
+
+    Parameters
+    ----------
+    update
+        What the device sent, by variable path.
+    base
+        What it had been sent.
+    start
+        What its model made of that, and began to train from.
+
+    Raises
+    ------
+    UpdateError
+        A variable is not part of the device's model, or has another shape.
+    """
+    found = {}
+    for name, value in update.items():
+        if name not in base:
+            raise UpdateError(f"it sent {name!r}, which is not part of its model")
+        if value.shape != base[name].shape:
+            raise UpdateError(f"{name!r} has shape {list(value.shape)} instead of {list(base[name].shape)}")
+        found[name] = base[name] + (value - start[name])
+    return found
 
 
 WHOLE = Submodel()

@@ -62,7 +62,7 @@ class SuperLinkSettings:
 
 def quiet_flower() -> dict[str, str]:
     """Return the environment that keeps Flower from calling home; set it for this process too."""
-    settings = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+    settings = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     os.environ.update(settings)
     return {**os.environ, **settings}
 

@@ -34,7 +34,8 @@ def load_model(experiment: Experiment) -> GlobalModel:
     Raises
     ------
     ExperimentError
-        The bundle has no such cut as ``train.cut``.
+        The bundle has no such cut as ``train.cut``, a variant does not fit it, or the strategy or a group asks for
+        what they do not have.
     model_export.errors.BundleError, edge_client.errors.EdgeError
         The bundle or the test data cannot be used.
     """
@@ -43,11 +44,13 @@ def load_model(experiment: Experiment) -> GlobalModel:
         experiment.model.bundle,
         test=experiment.data.test if experiment.evaluate.server else None,
         trusted_key=trusted.read_bytes() if trusted else None,
+        variants={variant.name: variant.bundle for variant in experiment.variants},
     )
     try:
         model.trained(experiment.train.cut)
     except (KeyError, ValueError) as error:
         raise ExperimentError(f"train.cut: {error}") from None
+    experiment.strategy.bind(model.variants, experiment.groups)
     return model
 
 
@@ -109,7 +112,7 @@ def _train(experiment: Experiment, store: RunStore, model: GlobalModel, progress
             run_clients(
                 experiment.clients,
                 server=superlink.local_address,
-                bundle=experiment.model.bundle,
+                bundle_of=experiment.bundle_of,
                 states=states,
                 logs=store.path / LOGS,
                 ca=settings.certificates.ca if settings.certificates else None,

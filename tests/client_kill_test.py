@@ -1,4 +1,7 @@
-"""Clients killed with -9 while training, and between announcing and uploading, change nothing about a run's result."""
+"""Clients killed with -9 while training, and between announcing and uploading, change nothing about a run's result.
+
+The strategy is FedLAMA, under which a client that comes back needs its own weights of the round before, too.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,9 @@ seed = 3
 rounds = {rounds}
 [model]
 bundle = "{bundle}"
+[strategy]
+name = "fedlama"
+phi = 2
 [train]
 epochs = 2
 learning_rate = 0.05

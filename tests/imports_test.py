@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "deployment": {"device_profiles", "model_export"},
     "python_server": {"model_export", "device_profiles", "edge_client", "deployment"},
 }
-TENSORFLOW_FREE = ("bundle", "errors", "files", "formats", "manifest", "signing", "tensors")
+TENSORFLOW_FREE = ("bundle", "codecs", "errors", "files", "formats", "k_means", "manifest", "signing", "tensors")
 """Modules of ``model_export`` that run where TensorFlow is not installed; other folders may import these alone."""
 
 

@@ -26,7 +26,8 @@ from tests.java_client import CLIENT_JAR, java_command, missing
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ROOT / "android_app" / "tflite"
 DATA = ROOT / "android_app" / "target" / "test-data"
-CASES = ("whole", "cut", "norm", "compressed", "head")
+EMULATED = ("whole", "cut", "norm", "compressed", "head")
+CASES = (*EMULATED, "adam", "recurrent")
 LEAST_SPREAD = 2e-7
 """What rounding alone does, where there is no second Python runtime to show it."""
 
@@ -118,7 +119,7 @@ def test_another_seed_or_mu_is_noticed(cases: dict[str, Any], tmp_path: Path) ->
         assert distance(weights, expected, cases[name]) > 1e-3
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", EMULATED)
 def test_the_phones_library_trains_as_python_does(name: str, cases: dict[str, Any], tmp_path: Path) -> None:
     """The AAR's arm64 library, emulated: the results are a phone's, the times are not."""
     for tool in ("qemu-aarch64", "aarch64-linux-gnu-gcc"):

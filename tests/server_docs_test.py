@@ -16,10 +16,12 @@ from python_server.experiment import (
     EvaluateSettings,
     ModelSettings,
     ServerSettings,
+    VariantSettings,
     parse_experiment,
 )
+from python_server.groups import GroupSettings
 from python_server.run_rows import DeviceRoundRow, DeviceRow, EventRow, MeasurementRow, RoundRow
-from python_server.strategies import OPTIONS, TrainSettings
+from python_server.strategies import OPTIONS, STRATEGIES, TrainSettings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -43,13 +45,28 @@ def test_the_full_example_is_a_valid_experiment() -> None:
         ("train", TrainSettings),
         ("server", ServerSettings),
         ("clients", ClientSettings),
-        ("strategy", OPTIONS["processor_cutoff"]),
+        ("variants", VariantSettings),
+        ("groups", GroupSettings),
+        ("strategy", OPTIONS["heterofl"]),
     ],
 )
 def test_the_full_example_has_every_key(table: str, kind: Any) -> None:
     given = tomllib.loads(example())[table]
     given = given[0] if isinstance(given, list) else given
     assert set(given) - {"name"} == {field.name for field in dataclasses.fields(kind)} - {"name"}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_is_explained_with_its_options(name: str) -> None:
+    sections = re.split(r"^## ", (DOCS / "strategies.md").read_text(), flags=re.MULTILINE)
+    text = next(section for section in sections if section.startswith(f"`{name}`"))
+    common = {field.name for field in dataclasses.fields(OPTIONS["fedavg"])}
+    missing = [
+        field.name
+        for field in dataclasses.fields(OPTIONS[name])
+        if f"`{field.name}`" not in (sections[0] if field.name in common else text)
+    ]
+    assert not missing
 
 
 @pytest.mark.parametrize("row", [DeviceRow, RoundRow, DeviceRoundRow, MeasurementRow, EventRow])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -29,6 +29,7 @@ from python_server.run_reader import RunReader
 from python_server.run_rows import RoundRow
 from python_server.store import RunStore
 from python_server.superlink import SuperLink, SuperLinkSettings
+from python_server.variants import Variant
 from tests.server_fleet import DyingSession, client, named, public_key
 
 if TYPE_CHECKING:
@@ -44,15 +45,19 @@ class FakeModel:
     """A model of plain arrays, of which ``c/frozen`` does not train."""
 
     sha256 = ""
+    variants: Mapping[str, Variant] = {}
 
     def initial(self) -> dict[str, np.ndarray]:
         return {name: array.copy() for name, array in START.items()}
 
-    def trained(self, cut: str) -> tuple[str, ...]:
+    def trained(self, cut: str, bundle: str = "") -> tuple[str, ...]:
         return ("a/kernel", "b/bias")
 
-    def packed_bundle(self) -> bytes:
+    def packed_bundle(self, bundle: str = "") -> bytes:
         raise AssertionError("every device may hold any bundle")
+
+    def held(self, weights: Mapping[str, np.ndarray], bundle: str) -> dict[str, np.ndarray]:
+        raise AssertionError("no device compresses anything")
 
     def evaluate(self, weights: Any) -> Evaluation:
         return float(weights["a/kernel"].mean()), 0.5, 7

@@ -7,7 +7,10 @@ output is newer than this file and the Python code behind it.
 ``whole``              a CNN that trains whole or from the cut ``conv-2``, with momentum and weight decay
 ``norm``               a CNN with batch norm and a proximal term
 ``compressed``         a CNN that is pruned and clustered
+``adam``               a CNN under Adam
+``recurrent``          an LSTM that reads the rows both ways, then a dense layer that is used twice
 ``narrow*``            arrays in narrow formats, and ``narrow-dense.safetensors`` what they hold
+``codec-*``            weights and what they were before; ``codec-<codec>`` the wire's bytes of the difference
 ``head``               a dense head with dropout, momentum and a proximal term on a frozen base; signed
 ``head.zip``           the same; ``trusted.pem`` signed it, ``other.pem`` did not
 ``unsigned.zip``       ``whole``
@@ -43,12 +46,15 @@ CASES: dict[str, dict[str, Any]] = {
     "cut": {"bundle": "whole", "cut": "conv-2", "seed": 2**33 + 5, "mu": 0.0, "learning_rate": 0.05},
     "norm": {"bundle": "norm", "cut": "", "seed": 2, "mu": 0.1, "learning_rate": 0.05},
     "compressed": {"bundle": "compressed", "cut": "", "seed": 4, "mu": 0.0, "learning_rate": 0.05},
+    "adam": {"bundle": "adam", "cut": "", "seed": 5, "mu": 0.0, "learning_rate": 0.005},
+    "recurrent": {"bundle": "recurrent", "cut": "", "seed": 6, "mu": 0.0, "learning_rate": 0.1},
     "head": {"bundle": "head", "cut": "", "seed": 3, "mu": 0.5, "learning_rate": 0.1},
 }
 """Training that Java and Python have to do alike: 4 epochs of 5 steps."""
 
 EPOCHS = 4
 SAMPLES = 77
+CODECS = ("float32", "float16", "bfloat16", "int8", "clusters2", "clusters16", "clusters256")
 
 
 def main(output: Path) -> None:
@@ -65,6 +71,7 @@ def main(output: Path) -> None:
     _make_permutations(part)
     _make_bundles(part)
     _make_narrow_arrays(part)
+    _make_coded_weights(part)
     _make_bad_bundles(part)
     _train(part)
     (part / STAMP).write_text(stamp)
@@ -118,7 +125,7 @@ def _make_permutations(output: Path) -> None:
 def _make_bundles(output: Path) -> None:
     import keras
 
-    from model_export import Bundle, Sgd, export
+    from model_export import Adam, Bundle, Sgd, export
     from model_export.compression import Cluster, Compression, Prune
     from model_export.signing import load_or_create_key, public_key
     from model_export.zoo.small_cnn import small_cnn
@@ -140,11 +147,19 @@ def _make_bundles(output: Path) -> None:
     export(whole, output / "whole", batch_size=16, cuts=("conv-2",), optimizer=optimizer, input_scale=1 / 255)
     norm = small_cnn((8, 8, 1), 10, filters=(8, 16))
     optimizer = Sgd(momentum=0.9, proximal=True)
-    export(
-        norm, output / "norm", batch_size=16, name="norm", optimizer=optimizer, input_scale=1 / 127.5, input_offset=-1
-    )
+    scaling = {"input_scale": 1 / 127.5, "input_offset": -1}
+    export(norm, output / "norm", batch_size=16, name="norm", optimizer=optimizer, measure=False, **scaling)
     compression = Compression(prune=Prune(0.5), cluster=Cluster(16))
-    export(whole, output / "compressed", batch_size=16, compression=compression, input_scale=1 / 255)
+    export(whole, output / "compressed", batch_size=16, compression=compression, input_scale=1 / 255, measure=False)
+    # The small epsilon of the default makes much of gradients that are nothing but rounding.
+    adam = Adam(epsilon=1e-3, amsgrad=True, weight_decay=1e-3, clip_norm=1.0)
+    export(whole, output / "adam", batch_size=16, name="adam", optimizer=adam, input_scale=1 / 255, measure=False)
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Bidirectional(layers.LSTM(6), name="both")(layers.Reshape((8, 8), name="rows")(inputs))
+    shared = layers.Dense(12, activation="gelu", name="shared")
+    recurrent = keras.Model(inputs, layers.Dense(10, name="logits")(shared(shared(x))), name="recurrent")
+    momentum = Sgd(momentum=0.9)
+    export(recurrent, output / "recurrent", batch_size=16, optimizer=momentum, input_scale=1 / 255, measure=False)
     head = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
@@ -198,6 +213,35 @@ def _make_narrow_arrays(output: Path) -> None:
             dense[f"{format}/{way}"] = formats.decode(parts, value.shape)
     tensors.save(output / "narrow.safetensors", stored)
     tensors.save(output / "narrow-dense.safetensors", dense)
+
+
+def _make_coded_weights(output: Path) -> None:
+    import numpy as np
+
+    from model_export import codecs, tensors
+
+    random = np.random.default_rng(1)
+    kernel = (random.normal(size=(3, 3, 5, 8)) * np.exp(random.uniform(-30, 9, (3, 3, 5, 8)))).astype(np.float32)
+    # Rounding at its corners: ties, subnormal halves, both zeros, the largest half, what rounds up to infinity.
+    corners = [0.0, -0.0, 1 + 2**-11, 1 + 3 * 2**-11, 2**-24, 2**-25, 3 * 2**-25, -(2**-15), 65504, 65519, 65520, -1e6]
+    edge = np.array([*corners, 1 + 2**-8, 1 + 3 * 2**-8, 3.4e38, 1e-40], np.float32).reshape(4, 4)
+    weights = {
+        "conv/kernel": kernel,
+        "edge/kernel": edge,
+        "same/kernel": np.full((3, 2), 0.25, np.float32),
+        "none/kernel": np.zeros((0, 4), np.float32),
+        "conv/bias": random.normal(size=5).astype(np.float32),
+        "seed/state": np.array([[1, 2]], np.int32),
+    }
+    base = {"conv/kernel": np.float32(0.9) * kernel, "conv/bias": weights["conv/bias"]}
+    tensors.save(output / "codec-weights.safetensors", weights)
+    tensors.save(output / "codec-base.safetensors", base)
+    specs = {path: (value.shape, value.dtype.name) for path, value in weights.items()}
+    for codec in CODECS:
+        with np.errstate(over="ignore"):
+            stored = codecs.encode(weights, codec, base)
+        tensors.save(output / f"codec-{codec}.safetensors", stored)
+        tensors.save(output / f"codec-{codec}-decoded.safetensors", codecs.decode(stored, specs))
 
 
 def _make_bad_bundles(output: Path) -> None:

@@ -133,7 +133,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bundle
     def export_once(name: str) -> Bundle:
         if name not in made:
             path = tmp_path_factory.mktemp("compressed") / "b"
-            made[name] = export(perceptron(), path, batch_size=BATCH, optimizer=OPTIMIZER, compression=VARIANTS[name])
+            options: dict[str, Any] = {"optimizer": OPTIMIZER, "compression": VARIANTS[name], "measure": False}
+            made[name] = export(perceptron(), path, batch_size=BATCH, **options)
         return made[name]
 
     return export_once
@@ -218,7 +219,8 @@ def test_the_manifest_tells_the_compression(variant: tuple[Compression, Bundle])
 def test_stochastic_rounding_keeps_small_updates_on_average(play: Play, tmp_path_factory: Any) -> None:
     quantize = Quantize("int8", stochastic=True)
     path = tmp_path_factory.mktemp("stochastic") / "b"
-    bundle = export(perceptron(), path, batch_size=BATCH, compression=Compression(quantize=quantize))
+    compression = Compression(quantize=quantize)
+    bundle = export(perceptron(), path, batch_size=BATCH, compression=compression, measure=False)
     x, y = data(1)[0]
     fed = {**feed(x, y, np.ones(BATCH, np.float32)), "learning_rate": np.float32(1e-3)}
     del fed["mu"]

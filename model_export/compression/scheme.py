@@ -12,11 +12,12 @@ from typing import Any, Optional
 import numpy as np
 import tensorflow as tf
 
-from model_export.compression.clustering import Codebook, k_means
+from model_export.compression.clustering import Codebook
 from model_export.compression.options import NO_COMPRESSION, Compression, Quantize
 from model_export.compression.pruning import masks
 from model_export.compression.rounding import noise, round_to
 from model_export.formats import FLOATS, INTEGERS, encode, on_grid
+from model_export.k_means import k_means
 from model_export.ops.tensor import Tensor
 
 __all__ = ["PLAIN", "Scheme"]

@@ -17,6 +17,7 @@ from model_export.layers.activation import (
 )
 from model_export.layers.base import LayerRule
 from model_export.layers.batch_norm import BatchNormalizationRule
+from model_export.layers.bidirectional import BidirectionalRule
 from model_export.layers.embedding import EmbeddingRule
 from model_export.layers.group_norm import GroupNormalizationRule
 from model_export.layers.layer_norm import LayerNormalizationRule
@@ -35,7 +36,7 @@ from model_export.layers.pooling import (
     GlobalMaxPooling2DRule,
     PoolingRule,
 )
-from model_export.layers.recurrent import GruRule, LstmRule, SimpleRnnRule
+from model_export.layers.recurrent import GruRule, LstmRule, RecurrentRule, SimpleRnnRule
 from model_export.layers.separable import SeparableConv2DRule
 from model_export.layers.sequence import Conv1DRule, OverRowRule, Pooling1DRule, ZeroPadding1DRule
 from model_export.layers.shaping import (
@@ -46,9 +47,16 @@ from model_export.layers.shaping import (
     ReshapeRule,
     ZeroPadding2DRule,
 )
+from model_export.layers.upsampling import UpSampling1DRule, UpSampling2DRule
 from model_export.ops.pooling import average_pool, max_pool
 
 __all__ = ["RULES"]
+
+_RECURRENT: dict[type, RecurrentRule] = {
+    keras.layers.GRU: GruRule(),
+    keras.layers.LSTM: LstmRule(),
+    keras.layers.SimpleRNN: SimpleRnnRule(),
+}
 
 RULES: dict[type, LayerRule] = {
     keras.layers.Activation: ActivationRule(),
@@ -57,6 +65,7 @@ RULES: dict[type, LayerRule] = {
     keras.layers.AveragePooling1D: Pooling1DRule(average_pool),
     keras.layers.AveragePooling2D: PoolingRule(average_pool),
     keras.layers.BatchNormalization: BatchNormalizationRule(),
+    keras.layers.Bidirectional: BidirectionalRule(_RECURRENT),
     keras.layers.Concatenate: ConcatenateRule(),
     keras.layers.Conv1D: Conv1DRule(),
     keras.layers.Conv2D: Conv2DRule(),
@@ -67,13 +76,12 @@ RULES: dict[type, LayerRule] = {
     keras.layers.ELU: EluRule(),
     keras.layers.Embedding: EmbeddingRule(),
     keras.layers.Flatten: ReshapeRule(),
-    keras.layers.GRU: GruRule(),
+    **_RECURRENT,
     keras.layers.GlobalAveragePooling1D: OverRowRule(GlobalAveragePooling2DRule()),
     keras.layers.GlobalAveragePooling2D: GlobalAveragePooling2DRule(),
     keras.layers.GlobalMaxPooling1D: OverRowRule(GlobalMaxPooling2DRule()),
     keras.layers.GlobalMaxPooling2D: GlobalMaxPooling2DRule(),
     keras.layers.GroupNormalization: GroupNormalizationRule(),
-    keras.layers.LSTM: LstmRule(),
     keras.layers.LayerNormalization: LayerNormalizationRule(),
     keras.layers.LeakyReLU: LeakyReluRule(),
     keras.layers.MaxPooling1D: Pooling1DRule(max_pool),
@@ -87,9 +95,10 @@ RULES: dict[type, LayerRule] = {
     keras.layers.Rescaling: RescalingRule(),
     keras.layers.Reshape: ReshapeRule(),
     keras.layers.SeparableConv2D: SeparableConv2DRule(),
-    keras.layers.SimpleRNN: SimpleRnnRule(),
     keras.layers.Softmax: SoftmaxRule(),
     keras.layers.Subtract: SubtractRule(),
+    keras.layers.UpSampling1D: UpSampling1DRule(),
+    keras.layers.UpSampling2D: UpSampling2DRule(),
     keras.layers.ZeroPadding1D: ZeroPadding1DRule(),
     keras.layers.ZeroPadding2D: ZeroPadding2DRule(),
 }

@@ -28,7 +28,7 @@ class Call:
     inputs
         Its inputs, each with the batch size as its first axis.
     variables
-        Its variables by their Keras name ("kernel", "moving_mean", …).
+        Its variables by name ("kernel", "moving_mean", …), see `LayerRule.variable_names`.
     constant
         Whether the variables are constants of the graph. Then the plain inference ops are best: the converter folds
         and XNNPACK takes them. No gradient is asked for.
@@ -60,7 +60,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Gradients:
-    """Gradients with respect to a layer's inputs, in their order, and its variables, by their Keras name."""
+    """Gradients with respect to a layer's inputs, in their order, and its variables, by name."""
 
     inputs: tuple[Tensor, ...]
     variables: Mapping[str, Tensor] = field(default_factory=dict)
@@ -97,13 +97,17 @@ class LayerRule(abc.ABC):
         """Say why the layer cannot take inputs of these shapes, without the batch axis; None if it can."""
         return None
 
-    def macs(self, layer: Layer, output_shape: Shape) -> int:
-        """Multiply-accumulates for one sample; ``output_shape`` is without the batch axis."""
+    def macs(self, layer: Layer, input_shape: Shape, output_shape: Shape) -> int:
+        """Multiply-accumulates for one sample; the shapes, of the first input and the output, have no batch axis."""
         return 0
 
     def drops(self, layer: Layer) -> bool:
         """Tell whether the layer draws random numbers while training."""
         return False
+
+    def variable_names(self, layer: Layer) -> list[str]:
+        """Names of the layer's variables, in the order of its ``weights`` and different from each other."""
+        return [variable.name for variable in layer.weights]
 
     @abc.abstractmethod
     def apply(self, layer: Layer, call: Call) -> Applied:

@@ -82,7 +82,7 @@ class Conv2DRule(LinearRule):
         expansion = Expansion(call.inputs[0], call.variables["kernel"])
         return Applied(expansion, lambda found: Gradients((found.x,), {"kernel": found.kernel}))
 
-    def macs(self, layer: Layer, output_shape: Shape) -> int:
+    def macs(self, layer: Layer, input_shape: Shape, output_shape: Shape) -> int:
         """See `LayerRule`."""
         return math.prod(output_shape) * int(math.prod(layer.kernel.shape[:3]))
 
@@ -110,7 +110,7 @@ class Conv2DRule(LinearRule):
 class DepthwiseConv2DRule(LinearRule):
     """``DepthwiseConv2D``."""
 
-    def macs(self, layer: Layer, output_shape: Shape) -> int:
+    def macs(self, layer: Layer, input_shape: Shape, output_shape: Shape) -> int:
         """See `LayerRule`."""
         return math.prod(output_shape) * int(math.prod(layer.kernel_size))
 
@@ -158,7 +158,7 @@ def _dilated_depthwise(x: Tensor, kernel: Tensor, window: Window) -> tuple[Tenso
 class DenseRule(LinearRule):
     """``Dense`` on the last axis."""
 
-    def macs(self, layer: Layer, output_shape: Shape) -> int:
+    def macs(self, layer: Layer, input_shape: Shape, output_shape: Shape) -> int:
         """See `LayerRule`."""
         return math.prod(output_shape) * int(layer.kernel.shape[0])
 

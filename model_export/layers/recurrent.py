@@ -56,13 +56,9 @@ class RecurrentRule(LayerRule):
             return f"{steps} time steps are too many to unroll, at most {MOST_STEPS}; use shorter sequences"
         return None
 
-    def macs(self, layer: Layer, output_shape: Shape) -> int:
+    def macs(self, layer: Layer, input_shape: Shape, output_shape: Shape) -> int:
         """See `LayerRule`."""
-        return self.macs_of_steps(layer, output_shape[0] if layer.return_sequences else 1)
-
-    def macs_of_steps(self, layer: Layer, steps: int) -> int:
-        """Multiply-accumulates of so many steps."""
-        return steps * int(math.prod(layer.cell.kernel.shape) + math.prod(layer.cell.recurrent_kernel.shape))
+        return input_shape[0] * int(math.prod(layer.cell.kernel.shape) + math.prod(layer.cell.recurrent_kernel.shape))
 
     def apply(self, layer: Layer, call: Call) -> Applied:
         """See `LayerRule`."""

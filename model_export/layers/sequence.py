@@ -20,7 +20,7 @@ __all__ = ["Conv1DRule", "OverRowRule", "Pooling1DRule", "ZeroPadding1DRule"]
 class Conv1DRule(LinearRule):
     """``Conv1D``."""
 
-    def macs(self, layer: Layer, output_shape: Shape) -> int:
+    def macs(self, layer: Layer, input_shape: Shape, output_shape: Shape) -> int:
         """See `LayerRule`."""
         return math.prod(output_shape) * int(math.prod(layer.kernel.shape[:2]))
 

@@ -15,6 +15,7 @@ from model_export.zoo.mobilenet_v2 import mobilenet_v2
 from model_export.zoo.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
 from model_export.zoo.resnet import resnet18, resnet20
 from model_export.zoo.sensor_cnn import sensor_cnn
+from model_export.zoo.sensor_lstm import sensor_lstm
 from model_export.zoo.shufflenet_v2 import shufflenet_v2
 from model_export.zoo.small_cnn import small_cnn
 
@@ -46,6 +47,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet18": Architecture(resnet18, 1 / 255, 0.0),
     "resnet20": Architecture(resnet20, 1 / 255, 0.0),
     "sensor_cnn": Architecture(sensor_cnn, 1.0, 0.0),
+    "sensor_lstm": Architecture(sensor_lstm, 1.0, 0.0),
     "shufflenet_v2": Architecture(shufflenet_v2, 1 / 255, 0.0),
     "small_cnn": Architecture(small_cnn, 1 / 255, 0.0),
 }

@@ -18,7 +18,7 @@ from model_export.zoo.pretrained import load_npz
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_architecture_can_be_exported(name: str) -> None:
-    shape = {"sensor_cnn": (128, 6), "keyboard_lstm": (10,)}.get(name, (32, 32, 3))
+    shape = {"sensor_cnn": (128, 6), "sensor_lstm": (24, 6), "keyboard_lstm": (10,)}.get(name, (32, 32, 3))
     network = read_network(build(name, shape, 7))
     assert network.classes == 7
     assert network.input_shape == shape
@@ -87,6 +87,12 @@ def test_mlp_is_the_iot_papers() -> None:
     assert model.get_layer("hidden5").activation is keras.activations.sigmoid
 
 
+def test_sensor_lstm_reads_one_way_or_both() -> None:
+    assert read_network(build("sensor_lstm", (24, 6), 3)).nodes[-2].output_shape == (64,)
+    both = read_network(build("sensor_lstm", (24, 6), 3, units=(16, 8), bidirectional=True))
+    assert [node.output_shape for node in both.nodes] == [(24, 32), (16,), (3,)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
@@ -99,6 +105,8 @@ def test_mlp_is_the_iot_papers() -> None:
         (("resnet20", (32, 32, 3), 5), {"width": 0}, r"resnet20 cannot be built for input .*: width is 0"),
         (("shufflenet_v2", (32, 32, 3), 5), {"width": 0.7}, r"width is 0.7; the paper has 0.5, 1.0, 1.5, 2.0"),
         (("sensor_cnn", (32, 32, 3), 5), {}, r"sensor_cnn cannot be built .* readings by channels"),
+        (("sensor_lstm", (32, 32, 3), 5), {}, r"sensor_lstm cannot be built .* readings by channels"),
+        (("sensor_lstm", (8, 3), 5), {"units": ()}, "units needs the size of at least one layer"),
         (("keyboard_lstm", (32, 32, 3), 5), {}, r"keyboard_lstm cannot be built .* a row of words"),
         (("mobilenet_v2", (8, 8, 3), 5), {}, r"mobilenet_v2 cannot be built for input \[8, 8, 3\]"),
         (("mobilenet_v2", (32, 32, 3), 5), {"weights": "/none.npz"}, "/none.npz: no such weight file"),

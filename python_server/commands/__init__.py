@@ -10,6 +10,7 @@ from python_server.commands.inspect import Inspect
 from python_server.commands.invite import Invite
 from python_server.commands.report import Report
 from python_server.commands.runs import Runs
+from python_server.commands.search import Search
 from python_server.commands.simulate import Simulate
 from python_server.commands.split import Split
 from python_server.commands.train import Train
@@ -19,6 +20,7 @@ __all__ = ["COMMANDS", "Command"]
 COMMANDS: tuple[Command, ...] = (
     Demo(),
     Export(),
+    Search(),
     Inspect(),
     Split(),
     Enrol(),

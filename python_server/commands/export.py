@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
     from model_export.options import Optimizer
+    from model_export.part import PartOf
 
-__all__ = ["Export"]
+__all__ = ["Export", "input_shape", "load_or_build"]
 
 
 class Export:
@@ -31,13 +32,14 @@ examples:
   pocketfleet export model.keras --train head --batch 32 --momentum 0.9 -o head.bundle
   pocketfleet export mobilenet_v2 --input 96x96x3 --classes 31 --train block_13_expand --option alpha=0.35 -o b
   pocketfleet export small_cnn --input 32x32x3 --classes 10 --prune 0.5 --format int8 --stochastic -o narrow.bundle
+  pocketfleet export small_cnn --input 32x32x3 --classes 10 --batch 16 --width 0.5 --part-of cnn.bundle -o half.bundle
 """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("model", metavar="ARCH_OR_KERAS_FILE", help="name of an architecture, or a .keras file")
         parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="bundle to write")
-        parser.add_argument("--input", type=_input_shape, metavar="HxWxC", help="input of an architecture")
+        parser.add_argument("--input", type=input_shape, metavar="HxWxC", help="input of an architecture")
         parser.add_argument("--classes", type=int, metavar="N", help="classes of an architecture")
         parser.add_argument("--class-names", metavar="A,B,...", help="names of the classes (default: their numbers)")
         parser.add_argument("--train", default="all", metavar="all|head|LAYER", help="what trains (default: all)")
@@ -55,6 +57,7 @@ examples:
         parser.add_argument("--beta-1", type=float, metavar="X", help="of Adam's mean (default: 0.9)")
         parser.add_argument("--beta-2", type=float, metavar="X", help="of Adam's mean square (default: 0.999)")
         parser.add_argument("--epsilon", type=float, metavar="X", help="of Adam (default: 1e-7)")
+        parser.add_argument("--amsgrad", action="store_true", help="AMSGrad, of Adam")
         parser.add_argument("--weight-decay", type=float, default=0.0, metavar="X", help="decoupled (default: 0)")
         parser.add_argument("--clip-norm", type=float, default=0.0, metavar="X", help="of all gradients (default: off)")
         parser.add_argument("--proximal", action="store_true", help="with FedProx's proximal term")
@@ -74,6 +77,19 @@ examples:
         parser.add_argument("--gradient-format", metavar="F", help="round gradients to this format")
         parser.add_argument("--stochastic", action="store_true", help="round new weights up or down at random")
         parser.add_argument("--clusters", type=int, metavar="N", help="let each kernel's weights share N values")
+        narrow = parser.add_mutually_exclusive_group()
+        narrow.add_argument(
+            "--width", type=float, metavar="SHARE", help="keep the leading channels of every layer, as HeteroFL does"
+        )
+        narrow.add_argument(
+            "--channels", type=Path, metavar="FILE.json", help="keep the channels that `pocketfleet search` found"
+        )
+        parser.add_argument(
+            "--part-of",
+            type=Path,
+            metavar="BUNDLE",
+            help="take the weights from this bundle of the whole network, and note where they belong in it",
+        )
         parser.add_argument("--scale", type=float, metavar="X", help="devices feed pixel * scale + offset")
         parser.add_argument("--offset", type=float, metavar="X", help="see --scale")
         parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the architecture")
@@ -99,19 +115,10 @@ examples:
         from model_export.errors import ExportError
         from model_export.signing import load_or_create_key, publish
 
-        if options.model.endswith(".keras") or Path(options.model).exists():
-            if options.input or options.classes or options.option:
-                raise ExportError("--input, --classes and --option are for architectures; a .keras file has its own")
-            model = model_export.load_keras_model(options.model)
-            scale, offset = 1.0, 0.0
-        else:
-            architecture = model_export.ARCHITECTURES.get(options.model)
-            if architecture is not None and not (options.input and options.classes):
-                raise ExportError("an architecture needs --input and --classes, as in --input 32x32x3 --classes 10")
-            shape = options.input or (1, 1, 1)
-            model = model_export.build(options.model, shape, options.classes or 1, **_options(options.option))
-            assert architecture is not None
-            scale, offset = architecture.input_scale, architecture.input_offset
+        if options.part_of is not None and options.width is None and options.channels is None:
+            raise ExportError("--part-of is for a slice: give --width or --channels too")
+        model, scale, offset = load_or_build(options)
+        model, part_of = _slice(model, options)
         signing_key = None if options.no_sign else load_or_create_key(options.sign)
         bundle = model_export.export(
             model,
@@ -129,6 +136,7 @@ examples:
             input_scale=scale if options.scale is None else options.scale,
             input_offset=offset if options.offset is None else options.offset,
             signing_key=signing_key,
+            part_of=part_of,
             overwrite=options.overwrite,
             measure=not options.no_measure,
             progress=lambda stage: print(f"{stage} ...", file=sys.stderr, flush=True),
@@ -140,6 +148,54 @@ examples:
             if signing_key is not None:
                 print(f"signed: devices that are to trust you alone need --trust {publish(options.sign)}")
         return 0
+
+
+def load_or_build(options: argparse.Namespace) -> tuple[Any, float, float]:
+    """Return the model that the command line names, and its input's scale and offset.
+
+    Parameters
+    ----------
+    options
+        ``model``, ``input``, ``classes`` and ``option``.
+
+    Raises
+    ------
+    ExportError
+        There is no such model, or it cannot be built so.
+    """
+    import model_export
+    from model_export.errors import ExportError
+
+    if options.model.endswith(".keras") or Path(options.model).exists():
+        if options.input or options.classes or options.option:
+            raise ExportError("--input, --classes and --option are for architectures; a .keras file has its own")
+        return model_export.load_keras_model(options.model), 1.0, 0.0
+    architecture = model_export.ARCHITECTURES.get(options.model)
+    if architecture is not None and not (options.input and options.classes):
+        raise ExportError("an architecture needs --input and --classes, as in --input 32x32x3 --classes 10")
+    shape = options.input or (1, 1, 1)
+    model = model_export.build(options.model, shape, options.classes or 1, **_options(options.option))
+    assert architecture is not None
+    return model, architecture.input_scale, architecture.input_offset
+
+
+def _slice(model: Any, options: argparse.Namespace) -> tuple[Any, Optional[PartOf]]:
+    """Return the model as narrow as the options ask for, and what it is part of."""
+    if options.width is None and options.channels is None:
+        return model, None
+    from model_export.architecture_search import read_channels
+    from model_export.bundle import Bundle
+    from model_export.width import slice_channels, slice_width, take_weights
+
+    whole = None if options.part_of is None else Bundle.load(options.part_of)
+    if whole is not None:
+        take_weights(model, whole)
+    narrow = (
+        slice_channels(model, read_channels(options.channels))
+        if options.width is None
+        else slice_width(model, options.width)
+    )
+    return narrow.model, None if whole is None else narrow.part_of(whole.sha256)
 
 
 def _compression(options: argparse.Namespace) -> Any:
@@ -171,7 +227,7 @@ def _optimizer(options: argparse.Namespace) -> Optimizer:
     from model_export import options as choices
     from model_export.errors import ExportError
 
-    own = {"sgd": ("momentum", "nesterov"), "adam": ("beta_1", "beta_2", "epsilon")}
+    own = {"sgd": ("momentum", "nesterov"), "adam": ("beta_1", "beta_2", "epsilon", "amsgrad")}
     for optimizer, names in own.items():
         for name in names:
             if optimizer != options.optimizer and getattr(options, name) not in (None, False):
@@ -196,7 +252,8 @@ def _samples(path: Optional[Path]) -> Any:
         raise ExportError(f"--calibration {path}: not an .npz file with samples as x: {error}") from None
 
 
-def _input_shape(text: str) -> tuple[int, ...]:
+def input_shape(text: str) -> tuple[int, ...]:
+    """Read ``HxWxC`` from the command line."""
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTHxCHANNELS, as in 32x32x3")
     return tuple(int(part) for part in text.split("x"))

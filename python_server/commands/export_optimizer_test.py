@@ -22,9 +22,9 @@ def test_options_reach_the_optimizer() -> None:
     assert chosen() == Sgd()
     assert chosen("--momentum", "0.9", "--nesterov", "--clip-norm", "2") == Sgd(0.9, nesterov=True, clip_norm=2.0)
     assert chosen("--optimizer", "adam", "--weight-decay", "0.1", "--proximal") == Adam(weight_decay=0.1, proximal=True)
-    assert chosen("--optimizer", "adam", "--beta-1", "0.5", "--beta-2", "0.9", "--epsilon", "1e-3") == Adam(
-        0.5, 0.9, 1e-3
-    )
+    assert chosen(
+        "--optimizer", "adam", "--beta-1", "0.5", "--beta-2", "0.9", "--epsilon", "1e-3", "--amsgrad"
+    ) == Adam(0.5, 0.9, 1e-3, amsgrad=True)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,7 @@ def test_options_reach_the_optimizer() -> None:
         (["--optimizer", "adam", "--momentum", "0.9"], "--momentum is for --optimizer sgd"),
         (["--optimizer", "adam", "--nesterov"], "--nesterov is for --optimizer sgd"),
         (["--beta-2", "0.9"], "--beta-2 is for --optimizer adam"),
+        (["--amsgrad"], "--amsgrad is for --optimizer adam"),
     ],
 )
 def test_option_of_the_other_optimizer(arguments: list[str], message: str) -> None:

@@ -30,7 +30,17 @@ class EnergyFigures:
 
 @dataclass(frozen=True)
 class DeviceFigures:
-    """One device over the whole run. ``seconds`` are means per round for each of `PHASES`."""
+    """One device over the whole run.
+
+    Attributes
+    ----------
+    seconds
+        Means per round for each of `PHASES`.
+    parts
+        Rounds by what it was asked to train, such as ``half from conv3``.
+    reasons
+        Why it was asked that, where a plan says it.
+    """
 
     name: str
     processor: str
@@ -44,6 +54,8 @@ class DeviceFigures:
     steps: int
     planned_steps: int
     peak_memory_bytes: Optional[int]
+    parts: dict[str, int] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
     facts: dict[str, object] = field(default_factory=dict)
 
 
@@ -169,8 +181,16 @@ def _device(device: DeviceRow, rows: Sequence[DeviceRoundRow]) -> DeviceFigures:
         steps=sum(row.steps or 0 for row in rows),
         planned_steps=sum(row.planned_steps or 0 for row in rows),
         peak_memory_bytes=max((row.peak_memory_bytes for row in rows if row.peak_memory_bytes), default=None),
+        parts=dict(Counter(_part(row) for row in rows)),
+        reasons=tuple(dict.fromkeys(str(row.plan["reason"]) for row in rows if row.plan.get("reason"))),
         facts=device.facts,
     )
+
+
+def _part(row: DeviceRoundRow) -> str:
+    """Return in words what a device was asked to train."""
+    submodel, cut = row.plan.get("submodel") or "whole", row.plan.get("cut")
+    return f"{submodel} from {cut}" if cut else str(submodel)
 
 
 def _energy(rows: Sequence[DeviceRoundRow]) -> Optional[EnergyFigures]:

@@ -19,6 +19,7 @@ from python_server.run_rows import DeviceRoundRow, DeviceRow, EventRow, RoundRow
 from python_server.store import RoundCommit, RunStore
 
 HOSTILE = "<script>alert(1)</script>"
+PART = {"submodel": "half", "cut": "conv3", "reason": f"group {HOSTILE!r}: all it can"}
 
 
 def _device_round(number: int, device: str, name: str, **changes: object) -> DeviceRoundRow:
@@ -59,7 +60,7 @@ def run(tmp_path: Path) -> Path:
             _device_round(number, "d1", "pixel"),
             _device_round(
                 number, "d2", HOSTILE, outcome="partial", steps=10, examples_processed=125, energy_j=None,
-                energy_idle_j=None, energy_method="", energy_source="", plan={"epochs": 5, "cutoff_s": 1.5},
+                energy_idle_j=None, energy_method="", energy_source="", plan={"epochs": 5, "cutoff_s": 1.5, **PART},
             ),
         ]  # fmt: skip
         row = RoundRow(
@@ -89,6 +90,9 @@ def test_figures_add_up(run: Path) -> None:
     pixel = next(device for device in figures.devices if device.name == "pixel")
     assert pixel.seconds == pytest.approx({"download": 0.1, "prepare": 0.05, "train": 2.0, "upload": 0.2, "wait": 0.65})
     assert pixel.outcomes == {"ok": 3}
+    assert (pixel.parts, pixel.reasons) == ({"whole": 3}, ())
+    other = next(device for device in figures.devices if device.name == HOSTILE)
+    assert (other.parts, other.reasons) == ({"half from conv3": 3}, (PART["reason"],))
 
 
 def test_waiting_is_never_negative() -> None:

@@ -124,12 +124,14 @@ def within_flower(bundle: Bundle, data: Dataset, work: Callable[[FlowerEngine], 
         Flower's simulation failed.
     """
     if importlib.util.find_spec("ray") is None:
-        raise ExperimentError('simulation.engine is "flower", and Ray is not installed: pip install "flwr[simulation]"')
+        raise ExperimentError("simulation.engine is 'flower', and Ray is not installed: pip install ray")
     from flwr.serverapp import ServerApp
     from flwr.simulation import run_simulation
 
     from python_server.simulation.flower_client import app
+    from python_server.superlink import quiet_flower
 
+    quiet_flower()
     logging.getLogger("flwr").setLevel(logging.ERROR)
     workers = os.cpu_count() or 1
     outcome: list[Result] = []

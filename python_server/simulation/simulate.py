@@ -29,6 +29,7 @@ from python_server.simulation.engine import Engine
 from python_server.simulation.exchange import VirtualExchange
 from python_server.simulation.population import Population, populate
 from python_server.store import RunStore
+from python_server.variants import whole_model
 
 __all__ = ["load_simulation", "simulate"]
 
@@ -44,19 +45,24 @@ class _EngineModel:
         self._engine = engine
         self._test = test
         self.sha256 = bundle.sha256
+        self.variants = {"": whole_model(bundle)}
 
     def initial(self) -> dict[str, np.ndarray]:
         """Return the weights before training, by variable path."""
         return self._bundle.initial()
 
-    def packed_bundle(self) -> bytes:
+    def packed_bundle(self, bundle: str = "") -> bytes:
         """Return the bundle's zip."""
         return self._bundle.zipped()
 
-    def trained(self, cut: str) -> tuple[str, ...]:
+    def trained(self, cut: str, bundle: str = "") -> tuple[str, ...]:
         """Return the variables that training from ``cut`` on changes."""
         manifest = self._bundle.manifest
         return manifest.signatures[manifest.training_signature(cut)].updates
+
+    def held(self, weights: Mapping[str, np.ndarray], bundle: str) -> dict[str, np.ndarray]:
+        """Return the weights: no simulated device compresses what it is sent."""
+        return dict(weights)
 
     def evaluate(self, weights: Mapping[str, np.ndarray]) -> Optional[Evaluation]:
         """Evaluate weights on the held-out data; None where there is none."""
@@ -103,6 +109,10 @@ def simulate(experiment: Experiment, *, runs: Path, progress: Progress, resume: 
         The bundle or data cannot be used.
     """
     experiment.check_files()
+    if experiment.variants:
+        raise ExperimentError(
+            "simulated devices all hold model.bundle; leave [[variants]] out, or use `pocketfleet train`"
+        )
     trusted = experiment.model.trusted_key
     bundle = Bundle.load(experiment.model.bundle, trusted_key=trusted.read_bytes() if trusted else None)
     manifest = bundle.manifest
@@ -110,6 +120,7 @@ def simulate(experiment: Experiment, *, runs: Path, progress: Progress, resume: 
         manifest.training_signature(experiment.train.cut)
     except ValueError as error:
         raise ExperimentError(f"train.cut: {error}") from None
+    experiment.strategy.bind({"": whole_model(bundle)}, experiment.groups)
     test = None
     if experiment.evaluate.server and experiment.data.test is not None:
         test = load_dataset(experiment.data.test, manifest.input, manifest.classes)

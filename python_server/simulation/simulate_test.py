@@ -199,7 +199,10 @@ def test_flowers_simulation_on_ray_trains_the_same(write: Write, tmp_path: Path)
         assert one.train_phase_s == pytest.approx(two.train_phase_s)
 
 
-@pytest.mark.skipif(bool(importlib.util.find_spec("ray")), reason="Ray is installed")
-def test_without_ray_it_is_said_how_to_install_it(write: Write, tmp_path: Path) -> None:
-    with pytest.raises(ExperimentError, match=r'Ray is not installed: pip install "flwr\[simulation\]"'):
+def test_without_ray_it_is_said_how_to_install_it(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "ray" else found(name, *rest))
+    with pytest.raises(ExperimentError, match="Ray is not installed: pip install ray"):
         simulate(write(_FLOWER), runs=tmp_path / "runs", progress=Progress())

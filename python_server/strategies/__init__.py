@@ -5,29 +5,67 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from python_server.strategies.base import Contribution, Device, Plan, Strategy, StrategyState, TrainSettings
+from python_server.strategies.drop_weak import DropWeak
 from python_server.strategies.fedavg import FedAvg, FedAvgOptions
+from python_server.strategies.fedcs import FedCS, FedCSOptions
+from python_server.strategies.fedlama import FedLama, FedLamaOptions
+from python_server.strategies.fedprox import FedProx, FedProxOptions
+from python_server.strategies.fjord import Fjord
+from python_server.strategies.heterofl import HeteroFL
+from python_server.strategies.mixed_compression import MixedCompression, MixedCompressionOptions
+from python_server.strategies.partial_training import PartialTraining
 from python_server.strategies.processor_cutoff import ProcessorCutoff, ProcessorCutoffOptions
+from python_server.strategies.smallest import Smallest
 
 __all__ = [
     "OPTIONS",
     "STRATEGIES",
     "Contribution",
     "Device",
+    "DropWeak",
     "FedAvg",
     "FedAvgOptions",
+    "FedCS",
+    "FedCSOptions",
+    "FedLama",
+    "FedLamaOptions",
+    "FedProx",
+    "FedProxOptions",
+    "Fjord",
+    "HeteroFL",
+    "MixedCompression",
+    "MixedCompressionOptions",
+    "PartialTraining",
     "Plan",
     "ProcessorCutoff",
     "ProcessorCutoffOptions",
+    "Smallest",
     "Strategy",
     "StrategyState",
     "TrainSettings",
 ]
 
 STRATEGIES: dict[str, Callable[[Any, TrainSettings], Strategy]] = {
+    "drop_weak": DropWeak,
     "fedavg": FedAvg,
+    "fedcs": FedCS,
+    "fedlama": FedLama,
+    "fedprox": FedProx,
+    "fjord": Fjord,
+    "heterofl": HeteroFL,
+    "mixed_compression": MixedCompression,
+    "partial_training": PartialTraining,
     "processor_cutoff": ProcessorCutoff,
+    "smallest": Smallest,
 }
 """What ``[strategy] name`` may be."""
 
-OPTIONS: dict[str, type] = {"fedavg": FedAvgOptions, "processor_cutoff": ProcessorCutoffOptions}
+OPTIONS: dict[str, type] = {
+    **dict.fromkeys(STRATEGIES, FedAvgOptions),
+    "fedcs": FedCSOptions,
+    "fedlama": FedLamaOptions,
+    "fedprox": FedProxOptions,
+    "mixed_compression": MixedCompressionOptions,
+    "processor_cutoff": ProcessorCutoffOptions,
+}
 """The other keys of ``[strategy]``, by its name."""

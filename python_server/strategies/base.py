@@ -6,16 +6,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Union
+from typing import Any, NamedTuple, Optional, Protocol, Union
 
 import numpy as np
 
-from edge_client.records import SERVER_ROUND, Scalar
+from edge_client.records import (
+    DOWNLOAD_CODEC,
+    KEEP_WEIGHTS,
+    REPLY_VARIABLES,
+    SERVER_ROUND,
+    START_ROUND,
+    STEPS,
+    UPLOAD_CODEC,
+    Scalar,
+)
+from model_export import codecs
 from python_server.errors import ExperimentError
+from python_server.groups import GroupSettings
+from python_server.run_rows import DeviceRoundRow
 from python_server.submodels import WHOLE, Submodel
 from python_server.toml_tables import setting
+from python_server.variants import Variant
 
-__all__ = ["Arrays", "Contribution", "Device", "Plan", "Strategy", "StrategyState", "TrainSettings"]
+__all__ = ["Arrays", "Codecs", "Contribution", "Device", "Plan", "Strategy", "StrategyState", "TrainSettings"]
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -37,6 +50,26 @@ def _learning_rate(raw: object, key: str) -> dict[int, float]:
     return rates
 
 
+class Codecs(NamedTuple):
+    """How numbers travel to the devices and from them (`model_export.codecs`)."""
+
+    down: str = "float32"
+    up: str = "float32"
+
+
+def _codecs(raw: object, key: str) -> Codecs:
+    """Read a codec's name, or a table with one for each direction."""
+    table = raw if isinstance(raw, Mapping) else {"down": raw, "up": raw}
+    for direction, codec in table.items():
+        if direction not in Codecs._fields:
+            raise ExperimentError(f"{key}: {direction!r} is no direction; there are down and up")
+        try:
+            codecs.check(str(codec))
+        except ValueError as error:
+            raise ExperimentError(f"{key}: {error}") from None
+    return Codecs(**table)
+
+
 @dataclass(frozen=True)
 class TrainSettings:
     """``[train]``: the local training that every device is asked for, unless its strategy says otherwise.
@@ -49,11 +82,17 @@ class TrainSettings:
         A number, or a table from the first round of each rate to the rate.
     cut
         Train from this layer on, a cut of the bundle; empty: all that the bundle trains.
+    steps
+        Local steps, however many epochs they are; 0: ``epochs`` decides.
+    codec
+        How numbers travel, such as ``"float16"`` or ``{ down = "float16", up = "int8" }``.
     """
 
     epochs: int = setting(1, least=1, most=10_000)
     learning_rate: Union[dict[int, float], float] = setting(0.01, read=_learning_rate)
     cut: str = setting("")
+    steps: int = setting(0, least=0, most=1_000_000)
+    codec: Codecs = setting(Codecs(), read=_codecs)
 
     def learning_rate_at(self, number: int) -> float:
         """Return the learning rate of round ``number``."""
@@ -95,6 +134,20 @@ class Plan:
         Travel to the device under these names.
     submodel
         The part of the global model that it holds: what it is sent, and where its update belongs.
+    reason
+        Why it is asked for this, in words; for the run store.
+    steps
+        Local steps; 0: ``epochs`` decides.
+    start_round
+        The device starts from its own weights after that round, and what it is sent; None: it is sent all it needs.
+    keep_weights
+        Whether it keeps its weights for a later ``start_round``.
+    send
+        The variables that it is sent; None: all that it holds.
+    reply
+        The variables that it sends back, as far as it trains them; None: all that it trains.
+    download_codec, upload_codec
+        How numbers travel; None: as the experiment says.
     """
 
     epochs: int
@@ -103,26 +156,64 @@ class Plan:
     cut: str = ""
     proximal_mu: float = 0.0
     submodel: Submodel = WHOLE
+    reason: str = ""
+    steps: int = 0
+    start_round: Optional[int] = None
+    keep_weights: bool = False
+    send: Optional[frozenset[str]] = None
+    reply: Optional[frozenset[str]] = None
+    download_codec: Optional[str] = None
+    upload_codec: Optional[str] = None
 
     def to_config(self, *, number: int, run: str, seed: int) -> dict[str, Scalar]:
-        """Return the plan as it travels."""
-        settings = {key.replace("_", "-"): value for key, value in self.to_row().items() if key != "submodel"}
-        return {**settings, SERVER_ROUND: number, "run": run, "seed": seed, "reply-arrays": "trained"}
+        """Return the plan as it travels; keys that newer clients know are left out where they change nothing."""
+        config: dict[str, Scalar] = {key.replace("_", "-"): getattr(self, key) for key in _ALWAYS}
+        config.update({SERVER_ROUND: number, "run": run, "seed": seed, "reply-arrays": "trained"})
+        optional: dict[str, Optional[Scalar]] = {
+            STEPS: self.steps or None,
+            START_ROUND: self.start_round,
+            KEEP_WEIGHTS: self.keep_weights or None,
+            REPLY_VARIABLES: None if self.reply is None else "\n".join(sorted(self.reply)),
+            DOWNLOAD_CODEC: _unless_plain(self.download_codec),
+            UPLOAD_CODEC: _unless_plain(self.upload_codec),
+        }
+        config.update({key: value for key, value in optional.items() if value is not None})
+        return config
 
     def to_row(self) -> dict[str, Scalar]:
-        """Return the plan as the run store keeps it; the submodel by its name."""
-        return {**vars(self), "submodel": self.submodel.name}
+        """Return the plan as the run store keeps it: the submodel by its name, variables by their number."""
+        row = {key: value for key, value in vars(self).items() if value is not None}
+        row.update({key: len(row[key]) for key in ("send", "reply") if key in row})
+        return {**row, "submodel": self.submodel.name}
+
+
+_ALWAYS = ("epochs", "learning_rate", "cutoff_s", "cut", "proximal_mu")
+
+
+def _unless_plain(codec: Optional[str]) -> Optional[str]:
+    return None if codec == "float32" else codec
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """An accepted answer, as far as its weight depends on it."""
+    """An accepted answer, as far as its weight depends on it.
+
+    Attributes
+    ----------
+    submodel
+        Its plan's.
+    distances
+        Squared distance of each variable of the update to its global value before the round, by path; for strategies
+        that ask for it (`Strategy.needs_distances`).
+    """
 
     device: Device
     num_examples: int
     examples_processed: int
     steps: int
     planned_steps: int
+    submodel: Submodel = WHOLE
+    distances: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,6 +226,29 @@ class StrategyState:
 
 class Strategy(Protocol):
     """A federated algorithm; all of its functions are pure."""
+
+    needs_distances: bool
+    """Whether contributions are to hold `Contribution.distances`."""
+
+    def bind(self, variants: Mapping[str, Variant], groups: Sequence[GroupSettings]) -> Strategy:
+        """Return the strategy as it is for a run, having checked that the run can do it.
+
+        Parameters
+        ----------
+        variants
+            What devices can be given, by name; the experiment's own bundle under the empty name. Empty: nothing is
+            known of bundles.
+        groups
+            The experiment's ``[[groups]]``.
+
+        Raises
+        ------
+        ExperimentError
+            An option or a group asks for what the bundles do not have.
+        """
+
+    def remarks(self, devices: Sequence[Device]) -> list[str]:
+        """Return what is worth telling about these devices, such as that a group has none."""
 
     def start(self, weights: Arrays) -> StrategyState:
         """Return the state before the first round."""
@@ -150,6 +264,9 @@ class Strategy(Protocol):
 
     def weigh(self, contribution: Contribution) -> int:
         """Return the weight of an update, a whole number; 0 leaves it out."""
+
+    def observe(self, state: StrategyState, number: int, rows: Sequence[DeviceRoundRow]) -> StrategyState:
+        """Return the state, having seen how round ``number`` went on each device that was asked."""
 
     def finish(
         self, state: StrategyState, before: Arrays, mean: dict[str, np.ndarray], used: Sequence[Contribution]

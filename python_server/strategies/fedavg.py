@@ -11,21 +11,28 @@ done instead of the examples held (``weight_by = "work"``).
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from python_server.errors import ExperimentError
+from python_server.groups import VARIANTS, Choice, Choices, GroupSettings
+from python_server.run_rows import DeviceRoundRow
 from python_server.strategies.base import Arrays, Contribution, Device, Plan, StrategyState, TrainSettings
+from python_server.strategies.server_optimizer import ServerOptimizer, ServerOptimizerOptions
 from python_server.toml_tables import setting
+from python_server.variants import Variant
 
 __all__ = ["FedAvg", "FedAvgOptions"]
 
 
 @dataclass(frozen=True)
-class FedAvgOptions:
-    """Keys of ``[strategy]``.
+class FedAvgOptions(ServerOptimizerOptions):
+    """Keys of ``[strategy]``, beside those of the server optimizer.
 
     Attributes
     ----------
@@ -44,29 +51,87 @@ class FedAvgOptions:
 
 
 class FedAvg:
-    """Federated averaging."""
+    """Federated averaging, and what the strategies made of it share."""
+
+    name: ClassVar[str] = "fedavg"
+    parts: ClassVar[frozenset[str]] = frozenset()
+    """In what devices may differ: see `python_server.groups.Choices`."""
+
+    needs_distances = False
 
     def __init__(self, options: FedAvgOptions, train: TrainSettings) -> None:
         self.options = options
         self.train = train
+        self.choices = Choices({}, (), train, self.parts, self.name)
+        self._optimizer = ServerOptimizer(options)
+
+    def bind(self, variants: Mapping[str, Variant], groups: Sequence[GroupSettings]) -> FedAvg:
+        """Return the strategy for these bundles and groups of devices.
+
+        Raises
+        ------
+        ExperimentError
+            An option or a group asks for what the bundles do not have.
+        """
+        if len(variants) > 1 and VARIANTS not in self.parts:
+            raise ExperimentError(
+                f"there are [[variants]], but strategy {self.name!r} gives all devices the whole model; "
+                "docs/strategies.md says which strategies use them"
+            )
+        bound = copy.copy(self)
+        bound.choices = Choices(variants, groups, self.train, self.parts, self.name)
+        if variants:
+            bound._optimizer = ServerOptimizer(self.options, variants[""].manifest)
+        for variant in variants.values():
+            if self.train.cut and self.train.cut not in variant.manifest.cuts:
+                raise ExperimentError(f"train.cut: {variant.title} has no cut {self.train.cut!r}")
+            if self.options.proximal_mu and not variant.manifest.optimizer.get("proximal"):
+                raise ExperimentError(
+                    f"strategy.proximal_mu is {self.options.proximal_mu:g}, but {variant.title} was exported "
+                    "without a proximal term; export it with --proximal"
+                )
+        return bound
 
     def start(self, weights: Arrays) -> StrategyState:
-        """Return the empty state: FedAvg remembers nothing."""
+        """Return the empty state: FedAvg remembers nothing, and a server optimizer starts from nothing."""
         return StrategyState()
+
+    def remarks(self, devices: Sequence[Device]) -> list[str]:
+        """Return a line for each group without devices."""
+        return self.choices.remarks(devices)
 
     def select(
         self, state: StrategyState, number: int, devices: Sequence[Device], random: np.random.Generator
     ) -> dict[str, Plan]:
-        """Choose a fraction of the devices at random, all with the same plan."""
+        """Choose devices, and give each the plan that its group or the experiment says."""
+        chosen = self.choose(state, number, devices, random)
+        return {device.device: self.plan(number, device, self.choice(device, random), random) for device in chosen}
+
+    def choose(
+        self, state: StrategyState, number: int, devices: Sequence[Device], random: np.random.Generator
+    ) -> list[Device]:
+        """Choose a fraction of the devices at random."""
+        if not devices:
+            return []
         count = max(1, math.ceil(self.options.fraction * len(devices)))
-        chosen = sorted(random.choice(len(devices), size=count, replace=False).tolist())
-        plan = Plan(
-            epochs=self.train.epochs,
+        return [devices[index] for index in sorted(random.choice(len(devices), size=count, replace=False).tolist())]
+
+    def choice(self, device: Device, random: np.random.Generator) -> Choice:
+        """Choose what a device is given."""
+        return self.choices.of(device)
+
+    def plan(self, number: int, device: Device, choice: Choice, random: np.random.Generator) -> Plan:
+        """Return a device's plan for what was chosen."""
+        return Plan(
+            epochs=choice.epochs,
             learning_rate=self.train.learning_rate_at(number),
-            cut=self.train.cut,
+            cutoff_s=choice.cutoff_s,
+            cut=choice.cut,
             proximal_mu=self.options.proximal_mu,
+            submodel=choice.submodel,
+            reason=choice.reason,
+            steps=self.train.steps,
         )
-        return {devices[index].device: plan for index in chosen}
 
     def weigh(self, contribution: Contribution) -> int:
         """Return the examples held, or those processed; 0 for a device that did no step."""
@@ -74,8 +139,12 @@ class FedAvg:
             return 0
         return contribution.num_examples if self.options.weight_by == "examples" else contribution.examples_processed
 
+    def observe(self, state: StrategyState, number: int, rows: Sequence[DeviceRoundRow]) -> StrategyState:
+        """Return the state as it is."""
+        return state
+
     def finish(
         self, state: StrategyState, before: Arrays, mean: dict[str, np.ndarray], used: Sequence[Contribution]
     ) -> tuple[StrategyState, dict[str, np.ndarray]]:
-        """Take the mean as it is."""
-        return state, mean
+        """Take the mean as it is, or as the server optimizer's pseudo-gradient."""
+        return self._optimizer.step(state, before, mean)

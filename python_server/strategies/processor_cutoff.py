@@ -15,12 +15,12 @@ it to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from python_server.strategies.base import Device, Plan, StrategyState
+from python_server.groups import Choice
+from python_server.strategies.base import Device, Plan
 from python_server.strategies.fedavg import FedAvg, FedAvgOptions
 from python_server.toml_tables import setting
 
@@ -46,15 +46,11 @@ class ProcessorCutoffOptions(FedAvgOptions):
 class ProcessorCutoff(FedAvg):
     """FedAvg whose plans carry the cutoff of the device's processor."""
 
+    name = "processor_cutoff"
     options: ProcessorCutoffOptions
 
-    def select(
-        self, state: StrategyState, number: int, devices: Sequence[Device], random: np.random.Generator
-    ) -> dict[str, Plan]:
-        """Choose as FedAvg does, then give each device its cutoff."""
-        processors = {device.device: device.processor for device in devices}
-        plans = super().select(state, number, devices, random)
-        return {
-            device: replace(plan, cutoff_s=self.options.cutoff_s.get(processors[device], self.options.default_cutoff_s))
-            for device, plan in plans.items()
-        }
+    def plan(self, number: int, device: Device, choice: Choice, random: np.random.Generator) -> Plan:
+        """Return the plan with the device's cutoff; a group's own goes first."""
+        plan = super().plan(number, device, choice, random)
+        cutoff_s = self.options.cutoff_s.get(device.processor, self.options.default_cutoff_s)
+        return plan if plan.cutoff_s else replace(plan, cutoff_s=cutoff_s)

@@ -1,20 +1,44 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from python_server.errors import ExperimentError
+from python_server.groups import GroupSettings
+from python_server.run_rows import DeviceRoundRow
 from python_server.strategies import (
     Contribution,
     Device,
+    DropWeak,
     FedAvg,
     FedAvgOptions,
+    FedCS,
+    FedCSOptions,
+    FedProx,
+    FedProxOptions,
+    Fjord,
+    HeteroFL,
+    MixedCompression,
+    MixedCompressionOptions,
+    PartialTraining,
+    Plan,
     ProcessorCutoff,
     ProcessorCutoffOptions,
+    Smallest,
     StrategyState,
     TrainSettings,
 )
+from python_server.strategies.fedcs import greedy
+from python_server.submodels import WHOLE, Submodel
+from python_server.toml_tables import read_table
+from python_server.variants import Variant
 
 DEVICES = [Device(f"id{i}", f"name{i}", "gpu" if i % 2 else "cpu", 10 * i) for i in range(10)]
 TRAIN = TrainSettings(epochs=3, learning_rate={1: 0.1, 5: 0.01}, cut="head")
@@ -74,3 +98,142 @@ def test_each_processor_gets_its_cutoff() -> None:
     strategy = ProcessorCutoff(options, TRAIN)
     plans = strategy.select(StrategyState(), 1, DEVICES, chance())
     assert {device.processor: plans[device.device].cutoff_s for device in DEVICES} == {"cpu": 120.0, "gpu": 7.0}
+
+
+def settled(strategy: FedAvg, variants: dict[str, Variant], **groups: dict[str, Any]) -> FedAvg:
+    """Bind a strategy to groups given by name."""
+    tables = [read_table(GroupSettings, {"name": name, **keys}, "groups", Path("/")) for name, keys in groups.items()]
+    return strategy.bind(variants, tables)
+
+
+def plans_of(strategy: FedAvg, number: int = 1) -> dict[str, Plan]:
+    return strategy.select(strategy.start({}), number, DEVICES, chance(number))
+
+
+WHOLE_TRAIN = TrainSettings(epochs=3, learning_rate=0.1)
+
+
+def test_fedprox_gives_stragglers_fewer_epochs(variants: dict[str, Variant]) -> None:
+    train = TrainSettings(epochs=8)
+    strategy = FedProx(FedProxOptions(proximal_mu=0.1, stragglers=0.5), train).bind({"": variants[""]}, ())
+    plans = [plan for number in range(1, 41) for plan in plans_of(strategy, number).values()]
+    assert {plan.epochs for plan in plans} == set(range(1, 9))
+    assert {plan.proximal_mu for plan in plans} == {0.1}
+    short = sum("a straggler" in plan.reason for plan in plans)
+    assert 150 < short < 250
+    nobody = FedProx(FedProxOptions(), train).bind({"": variants[""]}, ())
+    assert {plan.epochs for plan in plans_of(nobody).values()} == {8}
+
+
+def test_a_proximal_term_needs_bundles_that_have_one(variants: dict[str, Variant]) -> None:
+    plain = {**variants, "half": replace(variants["half"], manifest=replace(variants["half"].manifest, optimizer={}))}
+    with pytest.raises(ExperimentError, match="variant 'half' was exported without a proximal term"):
+        HeteroFL(FedAvgOptions(proximal_mu=0.1), WHOLE_TRAIN).bind(plain, ())
+
+
+def test_variants_are_for_strategies_that_use_them(variants: dict[str, Variant]) -> None:
+    with pytest.raises(ExperimentError, match="strategy 'fedavg' gives all devices the whole model"):
+        FedAvg(FedAvgOptions(), WHOLE_TRAIN).bind(variants, ())
+    with pytest.raises(ExperimentError, match="train.cut: the whole model has no cut 'head'"):
+        FedAvg(FedAvgOptions(), TRAIN).bind({"": variants[""]}, ())
+
+
+def test_partial_training_cuts_weak_devices(variants: dict[str, Variant]) -> None:
+    strategy = PartialTraining(FedAvgOptions(), WHOLE_TRAIN)
+    bound = settled(strategy, {"": variants[""]}, weak={"processor": "cpu", "memory_mb": 17.0})
+    assert {DEVICES[int(key[2:])].processor: plan.cut for key, plan in plans_of(bound).items()} == {
+        "cpu": "two",
+        "gpu": "",
+    }
+
+
+def test_heterofl_narrows_weak_devices(variants: dict[str, Variant]) -> None:
+    bound = settled(HeteroFL(FedAvgOptions(), WHOLE_TRAIN), variants, weak={"processor": "cpu", "memory_mb": 17.0})
+    plans = plans_of(bound)
+    assert {plans[device.device].submodel.name for device in DEVICES if device.processor == "cpu"} == {"half"}
+    assert {plans[device.device].submodel for device in DEVICES if device.processor == "gpu"} == {WHOLE}
+
+
+def test_fjord_draws_widths_up_to_the_device_s_own(variants: dict[str, Variant]) -> None:
+    bound = settled(Fjord(FedAvgOptions(), WHOLE_TRAIN), variants, weak={"processor": "cpu", "variant": "half"})
+    drawn: dict[str, list[str]] = {"cpu": [], "gpu": []}
+    for number in range(1, 61):
+        plans = plans_of(bound, number)
+        for device in DEVICES:
+            drawn[device.processor].append(plans[device.device].submodel.name)
+    assert set(drawn["cpu"]) == {"half", "quarter"}
+    assert set(drawn["gpu"]) == {"", "half", "quarter"}
+    assert 100 < drawn["cpu"].count("half") < 200  # of 300
+    assert plans_of(bound, 3) == plans_of(bound, 3)
+
+
+def test_controls(variants: dict[str, Variant]) -> None:
+    weak = {"processor": "cpu", "variant": "half"}
+    smallest = settled(Smallest(FedAvgOptions(), WHOLE_TRAIN), variants, weak=weak)
+    assert {plan.submodel.name for plan in plans_of(smallest).values()} == {"half"}
+    assert len(plans_of(smallest)) == len(DEVICES)
+    strong = settled(DropWeak(FedAvgOptions(), WHOLE_TRAIN), variants, weak=weak)
+    assert set(plans_of(strong)) == {device.device for device in DEVICES if device.processor == "gpu"}
+    assert strong.select(StrategyState(), 1, [DEVICES[0]], chance()) == {}
+    assert strong.remarks([DEVICES[0]]) == ["no device can train the whole model"]
+
+
+def test_mixed_compression_knows_masks_and_precision(variants: dict[str, Variant]) -> None:
+    mask = {"one/kernel": np.array([True, False])}
+    half = variants["half"]
+    rough = replace(
+        half,
+        manifest=replace(half.manifest, compression={"weights": "int8", "prune": 0.5}),
+        submodel=replace(half.submodel, masks=mask),
+    )
+    mixed = {"": variants[""], "rough": replace(rough, name="rough")}
+    weak = {"processor": "cpu", "variant": "rough"}
+
+    def submodel_of(**options: Any) -> Submodel:
+        strategy = MixedCompression(MixedCompressionOptions(**options), WHOLE_TRAIN)
+        return plans_of(settled(strategy, mixed, weak=weak))["id0"].submodel
+
+    assert (submodel_of().masks, submodel_of().differences) == (mask, True)
+    assert (submodel_of(aggregation="naive").masks, submodel_of(aggregation="naive").differences) == ({}, False)
+    sgd = settled(MixedCompression(MixedCompressionOptions(form="fedsgd"), WHOLE_TRAIN), mixed, weak=weak)
+    assert {plan.steps for plan in plans_of(sgd).values()} == {1}
+
+
+def test_formats_can_weigh_less(variants: dict[str, Variant]) -> None:
+    half = variants["half"]
+    rough = replace(half, manifest=replace(half.manifest, compression={"weights": "int8"}))
+    options = MixedCompressionOptions(precision_weight={"int8": 0.25})
+    bound = MixedCompression(options, WHOLE_TRAIN).bind({"": variants[""], "half": rough}, ())
+    assert bound.weigh(Contribution(DEVICES[0], 10, 10, 4, 4, half.submodel)) == 250
+    assert bound.weigh(Contribution(DEVICES[0], 10, 10, 4, 4)) == 1000
+    with pytest.raises(ExperimentError, match="precision_weight names 'int9'"):
+        MixedCompression(MixedCompressionOptions(precision_weight={"int9": 0.5}), WHOLE_TRAIN)
+
+
+def test_fedcs_adds_the_fastest_until_the_deadline() -> None:
+    times = {"a": (5.0, 1.0), "b": (1.0, 1.0), "c": (4.0, 2.0), "d": (20.0, 1.0)}
+    # b is through at 2, a (waits until 5) at 6, c (ready by then) at 8; d would be at 21.
+    assert greedy(times, 10) == {"a", "b", "c"}
+    assert greedy(times, 8) == {"a", "b"}
+    assert greedy(times, 22) == {"a", "b", "c", "d"}
+    assert greedy(times, 1) == {"b"}
+    assert greedy({}, 1) == set()
+
+
+def test_fedcs_learns_times_from_rounds() -> None:
+    strategy = FedCS(FedCSOptions(deadline_s=10.0), WHOLE_TRAIN)
+    state = strategy.start({})
+    assert len(strategy.select(state, 1, DEVICES, chance())) == len(DEVICES)
+
+    def row(number: int, device: str, outcome: str, **times: Any) -> DeviceRoundRow:
+        return DeviceRoundRow(number, device, device, outcome, **times)
+
+    rows = [row(1, "id0", "ok", sent_after_s=1.0, read_after_s=4.0, train_s=2.0), row(1, "id1", "late")]
+    state = strategy.observe(state, 1, rows)
+    assert state.values == {"times": {"id0": [2.0, 1.0], "id1": [10.0, 0.0]}}
+    assert set(strategy.select(state, 2, DEVICES[:2], chance(2))) == {"id0"}
+    for number in range(2, 4):
+        state = strategy.observe(state, number, [row(number, "id0", "error")])
+    assert state.values["times"]["id1"] == pytest.approx([8.1, 0.0])
+    assert set(strategy.select(state, 4, DEVICES[:2], chance(4))) == {"id0", "id1"}
+    assert json.loads(json.dumps(state.values)) == state.values

@@ -142,6 +142,7 @@ final class FleetRun implements Run {
         WorkerSettings.builder(name, source(settings.data))
             .processor(settings.processor)
             .profile(settings.profile)
+            .localWeights(Places.weights(context))
             .meter(new BatteryOr(battery, ModelMeter.generic()))
             .facts(DeviceFacts.of(context))
             .onStep(board::step);

@@ -19,6 +19,11 @@ final class Places {
     return made(new File(context.getNoBackupFilesDir(), "bundles"));
   }
 
+  /** The model's weights between two rounds of a run. */
+  static File weights(Context context) {
+    return made(new File(context.getNoBackupFilesDir(), "weights"));
+  }
+
   /** Training data. */
   static File data(Context context) {
     return made(new File(context.getFilesDir(), "data"));

@@ -1,10 +1,14 @@
 package org.pocketfleet.client;
 
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.zip.CRC32;
 import org.pocketfleet.message.Records;
+import org.pocketfleet.tensor.Codec;
 import org.pocketfleet.training.FitOptions;
 
 /** What a task's config asks for, checked; what is missing has its default. */
@@ -32,10 +36,15 @@ final class Plan {
     if (epochs > Integer.MAX_VALUE) {
       throw new TaskException(Records.EPOCHS + " is " + epochs + "; that is too many");
     }
+    long steps = whole(Records.STEPS, 0);
+    if (steps > Integer.MAX_VALUE) {
+      throw new TaskException(Records.STEPS + " is " + steps + "; that is too many");
+    }
     double learningRate = number(Records.LEARNING_RATE, DEFAULT_LEARNING_RATE);
     double mu = number(Records.PROXIMAL_MU, 0);
     double cutoffS = number(Records.CUTOFF_S, 0);
     return FitOptions.of((int) epochs, learningRate)
+        .steps((int) steps)
         .cut(cut)
         .mu(mu)
         .cutoffSeconds(cutoffS)
@@ -62,6 +71,59 @@ final class Plan {
               ALL));
     }
     return which.equals(ALL);
+  }
+
+  /**
+   * The variables to send back; empty: {@link #replyAll} decides.
+   *
+   * @throws TaskException it is no text
+   */
+  List<String> replyVariables() throws TaskException {
+    String paths = text(Records.REPLY_VARIABLES, "");
+    return paths.isEmpty() ? Collections.emptyList() : Arrays.asList(paths.split("\n", -1));
+  }
+
+  /** The server's name of the run. */
+  String run() throws TaskException {
+    return text(Records.RUN, "");
+  }
+
+  /** The round's number. */
+  long round() throws TaskException {
+    return whole(Records.SERVER_ROUND, 0);
+  }
+
+  /** Whether training starts from the client's own weights, and what it is sent. */
+  boolean startsFromOwn() {
+    return config.containsKey(Records.START_ROUND);
+  }
+
+  /** The round after which the client's own weights are the start. */
+  long startRound() throws TaskException {
+    return whole(Records.START_ROUND, 0);
+  }
+
+  /** Whether the weights are to be kept for a later start. */
+  boolean keepWeights() throws TaskException {
+    Object value =
+        config.containsKey(Records.KEEP_WEIGHTS) ? config.get(Records.KEEP_WEIGHTS) : false;
+    if (!(value instanceof Boolean)) {
+      throw wrong(Records.KEEP_WEIGHTS, value, "true or false");
+    }
+    return (Boolean) value;
+  }
+
+  /**
+   * How arrays hold numbers.
+   *
+   * @param key of either direction
+   */
+  Codec codec(String key) throws TaskException {
+    try {
+      return Codec.of(text(key, "float32"));
+    } catch (IllegalArgumentException unknown) {
+      throw new TaskException(key + ": " + unknown.getMessage(), unknown);
+    }
   }
 
   /** A text. */

@@ -10,4 +10,9 @@ public final class TaskException extends PocketfleetException {
   public TaskException(String message) {
     super(message);
   }
+
+  /** Makes an error with its cause. */
+  public TaskException(String message, Throwable cause) {
+    super(message, cause);
+  }
 }

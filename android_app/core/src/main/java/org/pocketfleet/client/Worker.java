@@ -1,7 +1,9 @@
 package org.pocketfleet.client;
 
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.pocketfleet.Events;
@@ -10,10 +12,12 @@ import org.pocketfleet.ProcessUse;
 import org.pocketfleet.Stopwatch;
 import org.pocketfleet.bundle.Bundle;
 import org.pocketfleet.bundle.BundleStore;
+import org.pocketfleet.bundle.Variable;
 import org.pocketfleet.energy.Energy;
 import org.pocketfleet.message.Records;
 import org.pocketfleet.message.Reply;
 import org.pocketfleet.message.Task;
+import org.pocketfleet.tensor.Codec;
 import org.pocketfleet.tensor.Tensor;
 import org.pocketfleet.training.DivergedException;
 import org.pocketfleet.training.Evaluation;
@@ -95,6 +99,8 @@ public final class Worker implements Handler, AutoCloseable {
     facts.put(Records.CLASSES_HELD, held == null ? 0L : (long) held.data().classesHeld());
     facts.put(Records.BUNDLE, held == null ? "" : held.trainer().bundle().sha256());
     facts.put(Records.ACCEPTS_BUNDLE, store.accepts());
+    facts.put(Records.KEEPS_WEIGHTS, settings.localWeights() != null);
+    facts.put(Records.CODECS, String.join(" ", Codec.FAMILIES));
     facts.put(Records.MODEL, held == null ? "" : held.trainer().manifest().name());
     facts.put(Records.RUNTIME, Trainer.runtime());
     facts.put(Records.THREADS, (long) settings.threads());
@@ -154,10 +160,16 @@ public final class Worker implements Handler, AutoCloseable {
     Trainer trainer = held.trainer();
     Plan plan = new Plan(task.config());
     FitOptions options = plan.fitOptions(settings.name(), settings.cacheFeatures());
-    boolean all = plan.replyAll();
+    List<String> wanted = wanted(plan, trainer, options);
+    boolean keep = plan.keepWeights();
+    Codec up = plan.codec(Records.UPLOAD_CODEC);
     double cpuStart = ProcessUse.CPU.seconds();
     double start = Stopwatch.WALL.seconds();
-    trainer.setWeights(task.arrays());
+    Map<String, Tensor> received = received(plan, task, trainer);
+    trainer.setWeights(start(plan, received, trainer));
+    if (up.isPlain()) {
+      received = Collections.emptyMap();
+    }
     double prepareS = Stopwatch.WALL.seconds() - start;
     Metered metered = new Metered();
     FitResult result;
@@ -169,9 +181,11 @@ public final class Worker implements Handler, AutoCloseable {
     start = Stopwatch.WALL.seconds();
     Map<String, Tensor> weights = trainer.weights();
     checkFinite(weights, options);
-    if (!all) {
-      weights.keySet().retainAll(trainer.trained(options.cut()));
+    if (keep) {
+      keeper().save(plan, trainer.bundle().sha256(), weights);
     }
+    weights.keySet().retainAll(wanted);
+    weights = up.encode(weights, received);
     prepareS += Stopwatch.WALL.seconds() - start;
     double cpuS = ProcessUse.CPU.seconds() - cpuStart;
     Map<String, Object> metrics = new LinkedHashMap<>();
@@ -191,7 +205,7 @@ public final class Worker implements Handler, AutoCloseable {
 
   private Reply evaluate(Task task) throws PocketfleetException {
     Job held = job();
-    held.trainer().setWeights(task.arrays());
+    held.trainer().setWeights(received(new Plan(task.config()), task, held.trainer()));
     double start = Stopwatch.WALL.seconds();
     Metered metered = new Metered();
     Evaluation evaluation;
@@ -207,6 +221,55 @@ public final class Worker implements Handler, AutoCloseable {
     metrics.put(Records.EVALUATE_S, Stopwatch.WALL.seconds() - start);
     metered.addTo(metrics);
     return new Reply(metrics, metered.info(), null);
+  }
+
+  /** The weights that came with a task. */
+  private static Map<String, Tensor> received(Plan plan, Task task, Trainer trainer)
+      throws PocketfleetException {
+    if (plan.codec(Records.DOWNLOAD_CODEC).isPlain()) {
+      return task.arrays();
+    }
+    Map<String, Codec.Spec> specs = new LinkedHashMap<>();
+    for (Variable variable : trainer.manifest().variables().values()) {
+      specs.put(variable.path(), new Codec.Spec(variable.shape(), variable.type()));
+    }
+    return Codec.decode(task.arrays(), specs);
+  }
+
+  /** What training starts from: what came, over the client's own weights where the plan says so. */
+  private Map<String, Tensor> start(Plan plan, Map<String, Tensor> received, Trainer trainer)
+      throws PocketfleetException {
+    if (!plan.startsFromOwn()) {
+      return received;
+    }
+    Map<String, Tensor> weights =
+        new LinkedHashMap<>(keeper().load(plan, trainer.bundle().sha256()));
+    weights.putAll(received);
+    return weights;
+  }
+
+  private LocalWeights keeper() throws NoLocalWeightsException {
+    if (settings.localWeights() == null) {
+      throw new NoLocalWeightsException(
+          "this client keeps no weights of its own between rounds; send it all variables");
+    }
+    return new LocalWeights(settings.localWeights());
+  }
+
+  /** The variables to send back. */
+  private static List<String> wanted(Plan plan, Trainer trainer, FitOptions options)
+      throws PocketfleetException {
+    Map<String, Variable> every = trainer.manifest().variables();
+    for (String path : plan.replyVariables()) {
+      if (!every.containsKey(path)) {
+        throw new TaskException(
+            Records.REPLY_VARIABLES + ": the model has no variable '" + path + "'");
+      }
+    }
+    if (!plan.replyVariables().isEmpty()) {
+      return plan.replyVariables();
+    }
+    return plan.replyAll() ? new ArrayList<>(every.keySet()) : trainer.trained(options.cut());
   }
 
   private Job job() throws PocketfleetException {

@@ -1,5 +1,6 @@
 package org.pocketfleet.client;
 
+import java.io.File;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -18,6 +19,7 @@ public final class WorkerSettings {
   private final DataSource testData;
   private final EnergyMeter meter;
   private final Map<String, Object> facts;
+  private final File localWeights;
   private final StepListener onStep;
 
   private WorkerSettings(Builder builder) {
@@ -30,6 +32,7 @@ public final class WorkerSettings {
     this.testData = builder.testData;
     this.meter = builder.meter;
     this.facts = Collections.unmodifiableMap(new LinkedHashMap<>(builder.facts));
+    this.localWeights = builder.localWeights;
     this.onStep = builder.onStep;
   }
 
@@ -89,6 +92,11 @@ public final class WorkerSettings {
     return facts;
   }
 
+  /** Directory in which the client keeps its own weights between rounds; null: it keeps none. */
+  public File localWeights() {
+    return localWeights;
+  }
+
   /** Hears of every training step. */
   public StepListener onStep() {
     return onStep;
@@ -105,6 +113,7 @@ public final class WorkerSettings {
     private DataSource testData;
     private EnergyMeter meter;
     private Map<String, Object> facts = Collections.emptyMap();
+    private File localWeights;
     private StepListener onStep = (done, planned) -> {};
 
     private Builder(String name, DataSource data) {
@@ -154,6 +163,12 @@ public final class WorkerSettings {
     /** Sets {@link WorkerSettings#facts()}; they go over those that a worker has itself. */
     public Builder facts(Map<String, Object> value) {
       facts = value;
+      return this;
+    }
+
+    /** Sets {@link WorkerSettings#localWeights()}. */
+    public Builder localWeights(File value) {
+      localWeights = value;
       return this;
     }
 

@@ -39,11 +39,31 @@ public final class Records {
   public static final String PROXIMAL_MU = "proximal-mu";
   public static final String REPLY_ARRAYS = "reply-arrays";
 
+  /** Start from the client's own weights after that round, and what it is sent. */
+  public static final String START_ROUND = "start-round";
+
+  /** Keep the weights after this round, for a later {@link #START_ROUND}. */
+  public static final String KEEP_WEIGHTS = "keep-weights";
+
+  /** The variables to send back, a path a line; empty: as {@link #REPLY_ARRAYS} says. */
+  public static final String REPLY_VARIABLES = "reply-variables";
+
+  /** How the arrays of the message, and of the reply, hold numbers. */
+  public static final String DOWNLOAD_CODEC = "download-codec";
+
+  public static final String UPLOAD_CODEC = "upload-codec";
+
+  /** The server's name of the run. */
+  public static final String RUN = "run";
+
   /** Metrics of replies. */
   public static final String NUM_EXAMPLES = "num-examples";
 
   public static final String EXAMPLES_PROCESSED = "examples-processed";
+
+  /** Steps done; in a plan, local steps, however many epochs they are (0: epochs decide). */
   public static final String STEPS = "steps";
+
   public static final String PLANNED_STEPS = "planned-steps";
   public static final String TRAIN_LOSS = "train-loss";
   public static final String TRAIN_S = "train-s";
@@ -62,6 +82,11 @@ public final class Records {
 
   public static final String PROCESSOR = "processor";
   public static final String PROFILE = "profile";
+
+  /** Whether it can do what {@link #KEEP_WEIGHTS} asks, and the families of codecs it knows. */
+  public static final String KEEPS_WEIGHTS = "keeps-weights";
+
+  public static final String CODECS = "codecs";
   public static final String CLASSES_HELD = "classes-held";
   public static final String MODEL = "model";
   public static final String RUNTIME = "runtime";

@@ -57,7 +57,7 @@ public final class NarrowTensors {
   }
 
   /** The variable that a tensor belongs to: the longest beginning, up to a colon, that is one. */
-  private static String owner(String key, Map<String, ?> names) {
+  static String owner(String key, Map<String, ?> names) {
     int end = key.length();
     while (end >= 0 && !names.containsKey(key.substring(0, end))) {
       end = end == 0 ? -1 : key.lastIndexOf(':', end - 1);
@@ -178,7 +178,7 @@ public final class NarrowTensors {
   }
 
   /** How many bits an index into so many values has. */
-  private static int bits(int size) {
+  static int bits(int size) {
     return Math.max(1, Integer.SIZE - Integer.numberOfLeadingZeros(size - 1));
   }
 

@@ -84,7 +84,7 @@ final class Fit {
   }
 
   private int planned(int perEpoch) throws TrainingException {
-    long all = (long) options.epochs() * perEpoch;
+    long all = options.steps() > 0 ? options.steps() : (long) options.epochs() * perEpoch;
     long planned = options.maxSteps() > 0 ? Math.min(all, options.maxSteps()) : all;
     if (planned > Integer.MAX_VALUE) {
       throw new TrainingException(planned + " steps in one round are too many");

@@ -9,6 +9,7 @@ public final class FitOptions {
   private final long seed;
   private final double cutoffSeconds;
   private final int maxSteps;
+  private final int steps;
   private final boolean cacheFeatures;
 
   private FitOptions(Builder builder) {
@@ -19,6 +20,7 @@ public final class FitOptions {
     this.seed = builder.seed;
     this.cutoffSeconds = builder.cutoffSeconds;
     this.maxSteps = builder.maxSteps;
+    this.steps = builder.steps;
     this.cacheFeatures = builder.cacheFeatures;
   }
 
@@ -67,6 +69,11 @@ public final class FitOptions {
     return maxSteps;
   }
 
+  /** So many steps instead, however many epochs they are; 0: the epochs decide. */
+  public int steps() {
+    return steps;
+  }
+
   /** Whether the features of a frozen base are computed once and kept. */
   public boolean cacheFeatures() {
     return cacheFeatures;
@@ -81,6 +88,7 @@ public final class FitOptions {
     private long seed;
     private double cutoffSeconds;
     private int maxSteps;
+    private int steps;
     private boolean cacheFeatures = true;
 
     private Builder(int epochs, double learningRate) {
@@ -115,6 +123,12 @@ public final class FitOptions {
     /** Sets {@link FitOptions#maxSteps()}. */
     public Builder maxSteps(int value) {
       maxSteps = value;
+      return this;
+    }
+
+    /** Sets {@link FitOptions#steps()}. */
+    public Builder steps(int value) {
+      steps = value;
       return this;
     }
 

@@ -31,6 +31,7 @@ import org.pocketfleet.energy.ModelMeter;
 import org.pocketfleet.message.Records;
 import org.pocketfleet.message.Reply;
 import org.pocketfleet.message.Task;
+import org.pocketfleet.tensor.Codec;
 import org.pocketfleet.tensor.DType;
 import org.pocketfleet.tensor.Tensor;
 import org.pocketfleet.training.DivergedException;
@@ -164,6 +165,93 @@ public class WorkerTest {
       Reply all = worker.handle(train(weights, "cut", "conv-2", "reply-arrays", "all"));
       assertEquals(weights.keySet(), all.arrays().keySet());
       assertEquals(weights.get("conv1/kernel").data(), all.arrays().get("conv1/kernel").data());
+    }
+  }
+
+  @Test
+  public void stepsCountInsteadOfEpochs() throws Exception {
+    try (Worker worker = Worker.open(whole(), settings().build())) {
+      for (long steps : new long[] {3, 7}) {
+        Reply reply = worker.handle(train(initial("whole"), "epochs", 50L, "steps", steps));
+        assertEquals(steps, reply.metrics().get("steps"));
+        assertEquals(steps, reply.metrics().get("planned-steps"));
+      }
+    }
+  }
+
+  @Test
+  public void theVariablesAskedForComeBack() throws Exception {
+    try (Worker worker = Worker.open(whole(), settings().build())) {
+      String paths = "conv-2/kernel\nlogits/bias";
+      Reply reply = worker.handle(train(initial("whole"), "reply-variables", paths));
+      assertEquals("[conv-2/kernel, logits/bias]", reply.arrays().keySet().toString());
+      Task wrong = train(initial("whole"), "reply-variables", "conv-9/kernel");
+      says(worker, wrong, "no variable 'conv-9/kernel'");
+    }
+  }
+
+  @Test
+  public void ownWeightsAndWhatIsSentMakeTheStart() throws Exception {
+    File folder = new File(temporary.getRoot(), "weights");
+    Map<String, Tensor> sent =
+        Collections.singletonMap("conv1/kernel", initial("whole").get("conv1/kernel"));
+    Task second =
+        train(sent, "run", "r", "server-round", 2L, "start-round", 1L, "keep-weights", true);
+    Map<String, Tensor> expected;
+    try (Worker worker = Worker.open(whole(), settings().localWeights(folder).build())) {
+      assertEquals(true, worker.facts().get("keeps-weights"));
+      Map<String, Tensor> start =
+          new LinkedHashMap<>(
+              worker
+                  .handle(
+                      train(initial("whole"), "run", "r", "server-round", 1L, "keep-weights", true))
+                  .arrays());
+      start.putAll(sent);
+      expected = worker.handle(train(start, "run", "r", "server-round", 2L)).arrays();
+    }
+    // After a restart, and for a second try at the same round.
+    try (Worker worker = Worker.open(whole(), settings().localWeights(folder).build())) {
+      for (int time = 0; time < 2; time++) {
+        Map<String, Tensor> found = worker.handle(second).arrays();
+        expected.forEach((path, value) -> assertEquals(path, value.data(), found.get(path).data()));
+      }
+      assertEquals(2, folder.list().length);
+      Task other = train(sent, "run", "s", "server-round", 2L, "start-round", 1L);
+      Exception error = assertThrows(NoLocalWeightsException.class, () -> worker.handle(other));
+      assertTrue(error.getMessage(), error.getMessage().contains("after round 1 of run 's'"));
+    }
+  }
+
+  @Test
+  public void aClientWithoutRoomForWeightsSaysSo() throws Exception {
+    try (Worker worker = Worker.open(whole(), settings().build())) {
+      assertEquals(false, worker.facts().get("keeps-weights"));
+      Task keep = train(initial("whole"), "keep-weights", true);
+      assertThrows(NoLocalWeightsException.class, () -> worker.handle(keep));
+      Task from = train(initial("whole"), "start-round", 1L);
+      assertThrows(NoLocalWeightsException.class, () -> worker.handle(from));
+    }
+  }
+
+  @Test
+  public void codedWeightsComeAndGo() throws Exception {
+    Map<String, Codec.Spec> specs = new LinkedHashMap<>();
+    initial("whole")
+        .forEach((path, value) -> specs.put(path, new Codec.Spec(value.shape(), value.type())));
+    try (Worker worker = Worker.open(whole(), settings().build())) {
+      assertEquals("float32 float16 bfloat16 int8 clusters", worker.facts().get("codecs"));
+      for (String codec : new String[] {"float16", "int8", "clusters16"}) {
+        Map<String, Tensor> sent = Codec.of(codec).encode(initial("whole"), Collections.emptyMap());
+        Map<String, Tensor> held = Codec.decode(sent, specs);
+        Map<String, Tensor> plain = worker.handle(train(held)).arrays();
+        Map<String, Tensor> coded =
+            worker.handle(train(sent, "download-codec", codec, "upload-codec", codec)).arrays();
+        Map<String, Tensor> expected = Codec.of(codec).encode(plain, held);
+        assertEquals(expected.keySet(), coded.keySet());
+        expected.forEach((name, part) -> assertEquals(name, part.data(), coded.get(name).data()));
+      }
+      says(worker, train(initial("whole"), "upload-codec", "int4"), "no codec 'int4'");
+      says(worker, train(initial("whole"), "keep-weights", 1L), "keep-weights is 1");
     }
   }
 

@@ -66,7 +66,7 @@ final class RunCommand {
     Log.start(options.has("--verbose"));
     ClientConfig config = ClientOptions.config(options).build();
     NativeLibrary.load();
-    try (Worker worker = Worker.open(store(options, config), settings(options))) {
+    try (Worker worker = Worker.open(store(options, config), settings(options, config))) {
       Service.run(config, worker);
     }
     return 0;
@@ -89,7 +89,8 @@ final class RunCommand {
     return new BundleStore(new File(config.stateDirectory(), "bundles"), trusted);
   }
 
-  private static WorkerSettings settings(Options options) throws Options.UsageException {
+  private static WorkerSettings settings(Options options, ClientConfig config)
+      throws Options.UsageException {
     File data = new File(options.text("--data"));
     String name = options.has("--name") ? options.text("--name") : hostName() + "-" + stem(data);
     WorkerSettings.Builder settings =
@@ -97,6 +98,7 @@ final class RunCommand {
             .processor(options.text("--processor"))
             .profile(options.text("--profile"))
             .cacheFeatures(!options.has("--no-feature-cache"))
+            .localWeights(new File(config.stateDirectory(), "weights"))
             .meter(meter(options));
     if (options.has("--threads")) {
       settings.threads(options.count("--threads"));
