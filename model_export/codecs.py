@@ -15,8 +15,8 @@ normalisation, is a few percent of a network, and the first to suffer: a moving 
 zero. It travels as it is.
 
 The parts of a coded variable are those of `model_export.formats`, as tensors ``<variable>`` and ``<variable>:<part>``.
-An update is coded as the difference to what its sender was sent: training moves a weight by less than a step of an
-8-bit grid over the weights, and would be rounded away.
+An update is coded as the difference to what its sender was sent, so that a code's error is a share of what training
+changed, however little that is.
 """
 
 from __future__ import annotations

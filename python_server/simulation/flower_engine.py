@@ -11,7 +11,7 @@ import itertools
 import logging
 import os
 import tempfile
-import time
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Optional, TypeVar
@@ -47,14 +47,17 @@ class FlowerEngine:
         Directory with ``x.npy`` and ``y.npy``.
     workers
         How many clients train at once.
+    ended
+        Set when Flower's simulation is over, so that nobody waits for it any more.
     """
 
-    def __init__(self, grid: Any, bundle: Bundle, samples: Path, workers: int) -> None:
+    def __init__(self, grid: Any, bundle: Bundle, samples: Path, workers: int, ended: threading.Event) -> None:
+        self._ended = ended
         self._grid = grid
         self._bundle = bundle
         self._samples = samples
         self._under_way = _AHEAD * workers
-        self._nodes = _wait_for_nodes(grid, workers)
+        self._nodes = self._wait_for_nodes(workers)
         self._evaluator: Optional[Trainer] = None
 
     def train(self, tasks: Iterable[TrainTask]) -> Iterator[TrainResult]:
@@ -73,7 +76,7 @@ class FlowerEngine:
                     return
                 for reply in self._grid.pull_messages(list(waiting)):
                     done[waiting.pop(reply.metadata.reply_to_message_id)] = _result(reply)
-                time.sleep(_POLL_S)
+                self._pause()
             yield done.pop(number)
 
     def evaluate(self, weights: Arrays, data: Dataset) -> tuple[float, float]:
@@ -82,6 +85,15 @@ class FlowerEngine:
             self._evaluator = Trainer(self._bundle)
         self._evaluator.set_weights(weights)
         return self._evaluator.evaluate(data.x, data.y)
+
+    def _wait_for_nodes(self, count: int) -> list[int]:
+        while len(nodes := sorted(self._grid.get_node_ids())) < count:
+            self._pause()
+        return nodes
+
+    def _pause(self) -> None:
+        if self._ended.wait(_POLL_S):
+            raise FleetError("Flower's simulation ended before the experiment did")
 
     def _message(self, index: int, task: TrainTask, payload: Payload) -> Any:
         from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -108,6 +120,8 @@ def within_flower(bundle: Bundle, data: Dataset, work: Callable[[FlowerEngine], 
     ------
     ExperimentError
         Ray is not installed.
+    FleetError
+        Flower's simulation failed.
     """
     if importlib.util.find_spec("ray") is None:
         raise ExperimentError("simulation.engine is 'flower', and Ray is not installed: pip install ray")
@@ -122,6 +136,7 @@ def within_flower(bundle: Bundle, data: Dataset, work: Callable[[FlowerEngine], 
     workers = os.cpu_count() or 1
     outcome: list[Result] = []
     failures: list[BaseException] = []
+    ended = threading.Event()
     server = ServerApp()
     with tempfile.TemporaryDirectory(prefix="pocketfleet-samples-") as folder:
         np.save(f"{folder}/x.npy", data.x)
@@ -130,7 +145,7 @@ def within_flower(bundle: Bundle, data: Dataset, work: Callable[[FlowerEngine], 
         @server.main()  # type: ignore[untyped-decorator]  # flwr is not checked
         def main(grid: Any, context: Any) -> None:
             try:
-                outcome.append(work(FlowerEngine(grid, bundle, Path(folder), workers)))
+                outcome.append(work(FlowerEngine(grid, bundle, Path(folder), workers, ended)))
             except BaseException as error:
                 failures.append(error)
 
@@ -138,18 +153,18 @@ def within_flower(bundle: Bundle, data: Dataset, work: Callable[[FlowerEngine], 
             "init_args": {"log_to_driver": False, "include_dashboard": False},
             "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
         }
-        run_simulation(server, app, num_supernodes=workers, backend_config=config)
+        try:
+            run_simulation(server, app, num_supernodes=workers, backend_config=config)
+        except RuntimeError as error:
+            cause = " ".join(str((error.__cause__ and error.__cause__.__cause__) or error).split())
+            raise FleetError(f"Flower's simulation failed: {cause}") from error
+        finally:
+            ended.set()  # the thread of `main` outlives a simulation that failed
     if failures:
         raise failures[0]
     if not outcome:
         raise FleetError("Flower's simulation ended before the experiment did")
     return outcome[0]
-
-
-def _wait_for_nodes(grid: Any, count: int) -> list[int]:
-    while len(nodes := sorted(grid.get_node_ids())) < count:
-        time.sleep(_POLL_S)
-    return nodes
 
 
 def _result(reply: Any) -> TrainResult:

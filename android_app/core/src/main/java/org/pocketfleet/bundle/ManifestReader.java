@@ -156,7 +156,7 @@ final class ManifestReader {
     return fields.take("step_ms", Fields::number);
   }
 
-  /** Where the variables lie in a larger network's: the server acts on it, so it is only checked. */
+  /** Where the variables lie in a larger network; the server acts on it, so it is only checked. */
   private static Object partOf(Fields fields) throws BundleFormatException {
     fields.take("bundle", Fields::text);
     return fields.take("parts", Fields.byName(Fields.each(ManifestReader::runsOfAxis)));
