@@ -13,51 +13,20 @@ in the 53rd bit and hardly ever reaches the 24 bits of the result.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Optional, TypeVar, Union
+from typing import Optional, TypeVar
 
 import numpy as np
 
 from python_server.errors import UpdateError
+from python_server.parts import Index, Layout, Masked, part_shape
 
-__all__ = ["Aggregator", "Index", "Masked", "Part", "check_update"]
-
-Part = Union[tuple[slice, ...], np.ndarray, tuple[np.ndarray, ...]]
-
-
-@dataclass(frozen=True, eq=False)
-class Masked:
-    """A part of a variable of which only some values count.
-
-    Attributes
-    ----------
-    part
-        The part that the update holds; None: the whole variable.
-    mask
-        Which of its values count; bool, of the part's shape.
-    """
-
-    part: Optional[Part]
-    mask: np.ndarray
-
-    def places(self, size: tuple[int, ...]) -> Part:
-        """Return where the values that count lie in a variable of a shape."""
-        if self.part is None:
-            return self.mask
-        chosen = np.broadcast_to(np.arange(math.prod(size)).reshape(size)[self.part], self.mask.shape)[self.mask]
-        return np.unravel_index(chosen, size)
-
-
-Index = Union[Part, Masked]
-"""Which part of a variable an update holds: slices, a boolean mask, what `numpy.ix_` returns (no index twice), or one
-of these of which some values do not count."""
+__all__ = ["Aggregator", "check_update"]
 
 Piece = TypeVar("Piece")
 
@@ -99,7 +68,7 @@ class Aggregator:
         self._sums = np.zeros(ends[-1])  # all variables, one after the other
         self._weights = dict.fromkeys(reference, 0)
         self._partial: dict[str, np.ndarray] = {}
-        self._layouts: dict[tuple[tuple[str, int], ...], _Layout] = {}
+        self._layouts: dict[tuple[tuple[str, int], ...], Layout] = {}
         self.updates = 0
         self.weight = 0
         large = self._sums.size >= _SINGLE_THREADED
@@ -196,13 +165,13 @@ class Aggregator:
         reference, start = self._reference[name], self._starts[name]
         return self._sums[start : start + reference.size].reshape(reference.shape)
 
-    def _layout(self, where: dict[str, Index]) -> _Layout:
+    def _layout(self, where: dict[str, Index]) -> Layout:
         """Return where updates with these parts are summed up."""
         key = tuple((name, id(index)) for name, index in where.items())
         if key not in self._layouts:
             if where and len(self._layouts) >= _MOST_LAYOUTS:
                 self._put_oldest()
-            layout = _Layout(where, self._reference)
+            layout = Layout(where, self._reference)
             if not where:
                 return layout
             self._layouts[key] = layout
@@ -262,51 +231,9 @@ def check_update(
         See `Aggregator.add`.
     """
     _check_names(update, reference, names, where or {})
-    shapes = {name: _part_shape(index, reference[name].shape) for name, index in (where or {}).items()}
+    shapes = {name: part_shape(index, reference[name].shape) for name, index in (where or {}).items()}
     _check_values(update, reference, shapes)
     _check_finite(update, list(update.values()), _ALONE)
-
-
-class _Layout:
-    """Sums of the updates that hold the same parts of the same variables.
-
-    Parameters
-    ----------
-    where
-        The parts.
-    reference
-        The global weights.
-
-    Attributes
-    ----------
-    shapes, starts
-        Of each part: its shape, and where it starts in the sums.
-    sums
-        Weighted sums of all parts, one after the other; float64.
-    weight
-        Sum of the weights behind them.
-    """
-
-    def __init__(self, where: dict[str, Index], reference: Mapping[str, np.ndarray]) -> None:
-        self.where = where
-        self.shapes = {name: _part_shape(index, reference[name].shape) for name, index in where.items()}
-        ends = np.cumsum([0, *(math.prod(shape) for shape in self.shapes.values())]).tolist()
-        self.starts = dict(zip(where, ends))
-        self.sums = np.zeros(ends[-1])
-        self.weight = 0
-
-    def part(self, name: str) -> np.ndarray:
-        """Return the sums of one variable's part, in its shape."""
-        shape, start = self.shapes[name], self.starts[name]
-        return self.sums[start : start + math.prod(shape)].reshape(shape)
-
-
-def _part_shape(index: Index, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of a part of a variable."""
-    if isinstance(index, Masked):
-        return index.mask.shape
-    # Indexing a number spread over the shape needs no variable's values.
-    return np.broadcast_to(np.float32(0), shape)[index].shape
 
 
 def _check_names(

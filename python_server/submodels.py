@@ -13,8 +13,8 @@ from typing import Optional
 
 import numpy as np
 
-from python_server.aggregate import Index, Masked, Part
 from python_server.errors import UpdateError
+from python_server.parts import Index, Masked, Part
 
 __all__ = ["WHOLE", "Submodel", "shifted"]
 
@@ -32,7 +32,7 @@ class Submodel:
     names
         The variables that the device holds; None: all of them.
     where
-        Of variables that it holds in part: which part (see `python_server.aggregate.Index`).
+        Of variables that it holds in part: which part (see `python_server.parts.Index`).
     masks
         Of variables that are pruned on the device: which of its weights are left (bool, of the device's shape). It is
         sent all; of its update only these count, as the others are zero whatever the data say.

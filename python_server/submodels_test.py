@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from python_server.aggregate import Aggregator, Part
+from python_server.aggregate import Aggregator
 from python_server.errors import UpdateError
+from python_server.parts import Part
 from python_server.submodels import WHOLE, Submodel, shifted
 
 SHAPES = {"conv/kernel": (3, 3, 4, 6), "conv/bias": (6,), "norm/gamma": (6,), "dense/kernel": (6, 5)}

@@ -19,8 +19,8 @@ from model_export import tensors
 from model_export.bundle import INITIAL, Bundle
 from model_export.errors import BundleError, TensorFileError
 from model_export.manifest import Manifest
-from python_server.aggregate import Part
 from python_server.errors import ExperimentError
+from python_server.parts import Part
 from python_server.submodels import WHOLE, Submodel
 
 __all__ = ["Variant", "load_variant", "whole_model"]

@@ -21,6 +21,7 @@ from edge_client.records import (
     PREVIOUS_UPLOAD_S,
     QUERY,
     SERVER_ROUND,
+    STEPS,
     Scalar,
 )
 from model_export.bundle import Bundle
@@ -188,8 +189,10 @@ class VirtualExchange:
         draw = np.random.default_rng([self._seed, number, zlib.crc32(device.name.encode())])
         if draw.random() < self._dropout:
             return None
-        cut, epochs = str(config.get("cut", "")), _whole(config, "epochs")
-        planned = epochs * -(-len(device.rows) // self._manifest.batch_size)
+        cut = str(config.get("cut", ""))
+        per_epoch = -(-len(device.rows) // self._manifest.batch_size)
+        planned = _whole(config, STEPS) or _whole(config, "epochs") * per_epoch
+        epochs = -(-planned // per_epoch)
         step_s = device.step_s[cut]
         steps = steps_until_cutoff(planned, step_s, _number(config, "cutoff-s"))
         download_s, train_s = device.download_s(payload.bytes), steps * step_s
