@@ -30,6 +30,10 @@ class Size:
     parameters: int
     feature_map: int
 
+    def __str__(self) -> str:
+        """Return the costs in words."""
+        return f"{self.macs:,} MACs, {self.parameters:,} parameters, feature map {self.feature_map:,}"
+
 
 def size_of(network: Network) -> Size:
     """Count the costs of ``network``."""

@@ -112,20 +112,16 @@ examples:
             print(json.dumps([_told(one, path_of(options.output, one.budget)) for one in found], indent=2))
         else:
             for one in found:
-                print(f"{one.budget}: {_words(one.size)}; channels: {path_of(options.output, one.budget)}")
+                print(f"{one.budget}: {one.size}; channels: {path_of(options.output, one.budget)}")
         return 0
 
 
 def _compare(bounds: Reach, budgets: list[Budget]) -> None:
-    print(f"whole model: {_words(bounds.whole)}")
-    print(f"least:       {_words(bounds.least)}")
+    print(f"whole model: {bounds.whole}")
+    print(f"least:       {bounds.least}")
     for budget in budgets:
         met = "met as it is" if budget.allows(bounds.whole) else "to be searched for"
         print(f"{budget}: {met if budget.allows(bounds.least) else 'cannot be met'}")
-
-
-def _words(size: Any) -> str:
-    return f"{size.macs:,} MACs, {size.parameters:,} parameters, feature map {size.feature_map:,}"
 
 
 def _told(found: Found, path: Path) -> dict[str, Any]:
