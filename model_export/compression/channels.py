@@ -218,11 +218,13 @@ class _Tracer:
     def _through(self, node: Node, given: list[Labels]) -> Labels:
         layer, shape = node.layer, node.output_shape
         kind = type(layer)
-        if kind in _LINEAR and getattr(layer, "groups", 1) == 1 and not _mixes(layer):
+        if kind in _LINEAR and getattr(layer, "groups", 1) == 1:
             entering = self._channels(given[0])
             if layer.name not in self._made:  # used again, a layer makes the channels that it made before
                 self._made[layer.name] = self._ties.new(shape[-1])
             made = self._made[layer.name]
+            if _mixes(layer):  # a softmax needs all of its channels, but not all that they are made from
+                self._ties.tie(made, np.array(_FIXED))
             self._note(node, kernel=(*[None] * (layer.kernel.ndim - 2), entering, made), bias=(made,))
             return np.broadcast_to(made, shape)
         if kind is keras.layers.DepthwiseConv2D and not _mixes(layer):

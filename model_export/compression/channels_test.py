@@ -153,6 +153,14 @@ def test_the_smallest_channels_go() -> None:
     assert kept["c/kernel"][3].tolist() == [0, 2]
 
 
+def test_a_softmax_keeps_its_channels_but_not_its_inputs() -> None:
+    inputs = keras.Input((8, 8, 3))
+    x = L.GlobalAveragePooling2D()(L.Conv2D(4, 3, name="c")(inputs))
+    model = keras.Model(inputs, L.Dense(5, activation="softmax", name="classes")(x))
+    kept = prune_channels(model, 0.5).parts
+    assert [len(axis) for axis in kept["classes/kernel"]] == [2, 5]
+
+
 def test_what_mixes_channels_keeps_its_width() -> None:
     inputs = keras.Input((8, 8, 4))
     x = L.Conv2D(6, 3, groups=2, name="grouped")(L.Conv2D(4, 1, name="first")(inputs))
