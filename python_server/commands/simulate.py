@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from python_server.commands.train import report_on, terminated_like_interrupted
-from python_server.errors import ExperimentError
+from python_server.commands.train import (
+    add_run_arguments,
+    check_run_arguments,
+    report_on,
+    terminated_like_interrupted,
+)
 
 __all__ = ["Simulate"]
 
@@ -34,17 +37,11 @@ The last two lines are the accuracy and the report:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("experiment", type=Path, nargs="?", metavar="EXPERIMENT.toml", help="what to do")
-        parser.add_argument("--resume", type=Path, metavar="RUN", help="go on in this run directory")
-        parser.add_argument(
-            "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)"
-        )
-        parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+        add_run_arguments(parser)
 
     def run(self, options: argparse.Namespace) -> int:
         """Simulate, and write the report."""
-        if (options.experiment is None) == (options.resume is None):
-            raise ExperimentError("give either an EXPERIMENT.toml, or --resume RUN")
+        check_run_arguments(options)
         from python_server.experiment import load_experiment
         from python_server.progress import choose_progress
         from python_server.simulation.simulate import load_simulation, simulate

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from python_server.experiment import Experiment
     from python_server.new_run import TrainResult
 
-__all__ = ["Train", "report_on", "terminated_like_interrupted", "train_and_report"]
+__all__ = [
+    "Train",
+    "add_run_arguments",
+    "check_run_arguments",
+    "report_on",
+    "terminated_like_interrupted",
+    "train_and_report",
+]
 
 
 class Train:
@@ -42,17 +49,11 @@ The last two lines are the accuracy and the report:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("experiment", type=Path, nargs="?", metavar="EXPERIMENT.toml", help="what to do")
-        parser.add_argument("--resume", type=Path, metavar="RUN", help="go on in this run directory")
-        parser.add_argument(
-            "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)"
-        )
-        parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+        add_run_arguments(parser)
 
     def run(self, options: argparse.Namespace) -> int:
         """Train, and write the report."""
-        if (options.experiment is None) == (options.resume is None):
-            raise ExperimentError("give either an EXPERIMENT.toml, or --resume RUN")
+        check_run_arguments(options)
         from python_server.experiment import load_experiment
         from python_server.train import load_run
 
@@ -60,6 +61,20 @@ The last two lines are the accuracy and the report:
         with terminated_like_interrupted():
             train_and_report(experiment, runs=options.runs, resume=options.resume, as_json=options.json)
         return 0
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``train`` and ``simulate`` take."""
+    parser.add_argument("experiment", type=Path, nargs="?", metavar="EXPERIMENT.toml", help="what to do")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on in this run directory")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+
+def check_run_arguments(options: argparse.Namespace) -> None:
+    """Raise `ExperimentError` unless either an experiment or a run is given."""
+    if (options.experiment is None) == (options.resume is None):
+        raise ExperimentError("give either an EXPERIMENT.toml, or --resume RUN")
 
 
 def train_and_report(experiment: Experiment, *, runs: Path, resume: Optional[Path], as_json: bool) -> None:
