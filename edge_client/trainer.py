@@ -84,7 +84,7 @@ class Trainer:
 
     def trained(self, cut: Optional[str] = None) -> tuple[str, ...]:
         """Return the paths of the variables that training from ``cut`` on changes."""
-        return self.manifest.signatures[self.train_signature(cut)].updates
+        return self.manifest.trained(cut)
 
     def train_step(
         self,

@@ -131,6 +131,16 @@ class Manifest:
         # Other characters cannot stand in a signature's name (docs/bundle.md).
         return "train_from_" + re.sub(r"[^A-Za-z0-9_]", "_", cut)
 
+    def trained(self, cut: Optional[str] = None) -> tuple[str, ...]:
+        """Return the paths of the variables that training from layer ``cut`` on changes, moving statistics included.
+
+        Raises
+        ------
+        ValueError
+            The bundle has no such cut.
+        """
+        return self.signatures[self.training_signature(cut)].updates
+
     def cut_for(
         self,
         *,

@@ -110,8 +110,7 @@ class BundleModel:
         ValueError
             The bundle has no such cut.
         """
-        manifest = self._bundles[bundle].manifest
-        return manifest.signatures[manifest.training_signature(cut)].updates
+        return self._bundles[bundle].manifest.trained(cut)
 
     def held(self, weights: Mapping[str, np.ndarray], bundle: str) -> dict[str, np.ndarray]:
         """Return what a device that holds a bundle makes of weights that it is sent, by loading them as it does."""

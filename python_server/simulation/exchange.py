@@ -264,7 +264,7 @@ class VirtualExchange:
 
     def _upload_bytes(self, cut: str) -> int:
         """Size of an update: all that training from ``cut`` on changes, in float32."""
-        updates = self._manifest.signatures[self._manifest.training_signature(cut)].updates
+        updates = self._manifest.trained(cut)
         variables = self._manifest.variables
         return _PACKING_BYTES + sum(4 * int(np.prod(variables[path].shape)) for path in updates)
 

@@ -80,7 +80,7 @@ class KerasNetwork:
 
     def trained(self, cut: str) -> tuple[str, ...]:
         """Return the paths of the variables that the optimizer changes when training begins at ``cut``."""
-        updates = self.manifest.signatures[self.manifest.training_signature(cut)].updates
+        updates = self.manifest.trained(cut)
         return tuple(path for path in updates if self._trained[path])
 
     def logits(

@@ -97,7 +97,7 @@ class LocalEngine:
             state, loss = step({"state": state, "batch": self._tensors(batch)}, shared)
             losses.append(loss)
             counts.append(int(batch["w"].sum()))
-        updates = self._updates(task.cut)
+        updates = self._manifest.trained(task.cut)
         return _result(
             {path: _array(state["variables"][path]) for path in updates}, [float(loss) for loss in losses], counts
         )
@@ -132,7 +132,7 @@ class LocalEngine:
                 if each is not None:
                     count.append(int(each["w"].sum()))
         table = np.stack([_array(loss) for loss in losses]) if losses else np.zeros((0, places))
-        updates = self._updates(lead.cut)
+        updates = self._manifest.trained(lead.cut)
         arrays = {path: _array(stacked["variables"][path]) for path in updates}
         for place, count in enumerate(counts):
             yield _result(
@@ -146,9 +146,6 @@ class LocalEngine:
         if key not in self._steps:
             self._steps[key] = compiled(make_step(self._network, cut), vectorized=vectorized)
         return self._steps[key]
-
-    def _updates(self, cut: str) -> tuple[str, ...]:
-        return self._manifest.signatures[self._manifest.training_signature(cut)].updates
 
     def _begin(self, variables: Mapping[str, Any], cut: str) -> dict[str, Any]:
         zeros = {path: ops.zeros_like(variables[path]) for path in self._network.trained(cut)}

@@ -57,8 +57,7 @@ class _EngineModel:
 
     def trained(self, cut: str, bundle: str = "") -> tuple[str, ...]:
         """Return the variables that training from ``cut`` on changes."""
-        manifest = self._bundle.manifest
-        return manifest.signatures[manifest.training_signature(cut)].updates
+        return self._bundle.manifest.trained(cut)
 
     def held(self, weights: Mapping[str, np.ndarray], bundle: str) -> dict[str, np.ndarray]:
         """Return the weights: no simulated device compresses what it is sent."""
@@ -117,7 +116,7 @@ def simulate(experiment: Experiment, *, runs: Path, progress: Progress, resume: 
     bundle = Bundle.load(experiment.model.bundle, trusted_key=trusted.read_bytes() if trusted else None)
     manifest = bundle.manifest
     try:
-        manifest.training_signature(experiment.train.cut)
+        manifest.trained(experiment.train.cut)
     except ValueError as error:
         raise ExperimentError(f"train.cut: {error}") from None
     experiment.strategy.bind({"": whole_model(bundle)}, experiment.groups)
