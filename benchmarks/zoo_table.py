@@ -42,6 +42,7 @@ class Entry:
 ENTRIES = {
     "mlp": Entry((4,)),
     "sensor_cnn": Entry((128, 6)),
+    "sensor_lstm": Entry((32, 6)),
     "small_cnn": Entry(),
     "resnet20": Entry(),
     "resnet18": Entry(),
