@@ -16,7 +16,9 @@ from model_export.tensors import pack, unpack
 __all__ = [
     "ACCEPTS_BUNDLE",
     "ARRAYS",
+    "BATTERY_PERCENT",
     "BUNDLE",
+    "CHARGING",
     "CODECS",
     "CONFIG",
     "DEVICE",
@@ -27,6 +29,7 @@ __all__ = [
     "INFO",
     "KEEPS_WEIGHTS",
     "KEEP_WEIGHTS",
+    "MEMORY_BYTES",
     "METRICS",
     "PACKED",
     "PREVIOUS_UPLOAD_BYTES",
@@ -84,6 +87,11 @@ KEEPS_WEIGHTS = "keeps-weights"
 """Among a client's facts: whether it can do what `KEEP_WEIGHTS` asks."""
 CODECS = "codecs"
 """Among a client's facts: the families of codecs that it knows, separated by blanks."""
+MEMORY_BYTES = "memory-bytes"
+"""Among a client's facts: all memory of the device."""
+BATTERY_PERCENT = "battery-percent"
+CHARGING = "charging"
+"""Among the facts of a client with a battery: its charge, and whether power comes from outside."""
 
 DOWNLOAD_S = "download-s"
 DOWNLOAD_BYTES = "download-bytes"

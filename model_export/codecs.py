@@ -21,8 +21,9 @@ changed, however little that is.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Optional
 
 import numpy as np
@@ -31,7 +32,7 @@ from model_export import formats
 from model_export.errors import TensorFileError
 from model_export.k_means import k_means
 
-__all__ = ["FAMILIES", "check", "decode", "encode", "family", "is_coded"]
+__all__ = ["FAMILIES", "check", "coded_bytes", "decode", "encode", "family", "is_coded"]
 
 FAMILIES = ("float32", "float16", "bfloat16", "int8", "clusters")
 """The codecs; clusters come with a number, as in ``clusters16``."""
@@ -67,6 +68,30 @@ def family(codec: str) -> str:
 def is_coded(shape: tuple[int, ...], dtype: str) -> bool:
     """Tell whether a variable is coded; otherwise it travels as it is."""
     return len(shape) >= 2 and dtype == "float32"
+
+
+def coded_bytes(specs: Iterable[Spec], codec: str) -> int:
+    """Return the bytes that variables of these shapes and dtypes take on the wire, all indices of clusters used.
+
+    Raises
+    ------
+    ValueError
+        There is no such codec.
+    """
+    check(codec)
+    total = 0
+    for shape, dtype in specs:
+        count = math.prod(shape)
+        if codec == "float32" or not is_coded(shape, dtype):
+            total += count * np.dtype(dtype).itemsize
+        elif codec == "int8":
+            total += count + 4 * shape[-1]
+        elif codec.startswith("clusters"):
+            number = min(int(codec[len("clusters") :]), count)
+            total += -(-count * max(1, (number - 1).bit_length()) // 8) + 4 * number
+        else:
+            total += 2 * count
+    return total
 
 
 def encode(

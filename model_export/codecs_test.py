@@ -145,3 +145,19 @@ def test_what_does_not_fit_is_refused_by_name(case: str) -> None:
 
 def test_only_what_came_is_returned() -> None:
     assert set(codecs.decode(codecs.encode({"a/kernel": ARRAYS["a/kernel"]}, "int8"), SPECS)) == {"a/kernel"}
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_the_size_on_the_wire_is_foreseen(codec: str) -> None:
+    random = np.random.default_rng(3)
+    arrays = {"k": random.normal(size=(3, 3, 8, 7)).astype(np.float32), "b": np.ones(7, np.float32)}
+    arrays["few"] = np.array([[1, 2]], np.float32)
+    real = sum(array.nbytes for array in codecs.encode(arrays, codec).values())
+    foreseen = codecs.coded_bytes(map(spec, arrays.values()), codec)
+    # Of 256 clusters that begin, some end empty.
+    assert real <= foreseen <= real * (1.5 if codec == "clusters256" else 1)
+
+
+def test_the_size_in_an_unknown_codec_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no codec 'int9'"):
+        codecs.coded_bytes([((2, 2), "float32")], "int9")

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_client.records import ACCEPTS_BUNDLE, BUNDLE, QUERY
+from edge_client.records import ACCEPTS_BUNDLE, BUNDLE, QUERY, Scalar
 from python_server.answers import Figures
 from python_server.errors import NoClientsError
 from python_server.run_rows import DeviceRow
@@ -105,6 +105,11 @@ class Fleet:
         for device in devices.values():
             self._rows[device.device] = replace(self._rows[device.device], last_seen_at=now)
         return _with_distinct_names(devices)
+
+    def refreshed(self, devices: Mapping[int, Device]) -> dict[int, Device]:
+        """Ask devices anew what they tell of themselves; those that do not answer are taken to be as they were."""
+        self._ask_again(list(devices))
+        return {node_id: replace(device, facts=self._known[node_id].facts) for node_id, device in devices.items()}
 
     def equip(self, devices: Mapping[int, Device], bundles: Mapping[str, str]) -> dict[int, Device]:
         """Give devices the bundles that their plans are for; return those that hold them.
@@ -213,6 +218,7 @@ class Fleet:
         known = self._known[answer.node_id]
         examples = Figures(answer.metrics).whole("num-examples") or known.examples
         self._known[answer.node_id] = replace(known, facts=answer.info, examples=examples)
+        self._rows[known.device] = replace(self._rows[known.device], facts=_plain(answer.info))
 
     def _holds_ours(self, answer: Answer) -> bool:
         """Tell whether the device can take part; those that say nothing of a bundle, as stock clients, may."""
@@ -232,9 +238,13 @@ class Fleet:
         examples = Figures(answer.metrics).whole("num-examples") or 0
         processor = str(facts.get("processor") or "")
         self._known[answer.node_id] = Device(device, name, processor, examples, facts)
-        plain = {key: value for key, value in facts.items() if not isinstance(value, bytes)}
         now = self._clock.time()
-        self._rows[device] = DeviceRow(device, name, processor, key in self._names, now, now, plain)
+        self._rows[device] = DeviceRow(device, name, processor, key in self._names, now, now, _plain(facts))
+
+
+def _plain(facts: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return the facts that the run store can hold."""
+    return {key: value for key, value in facts.items() if not isinstance(value, bytes)}
 
 
 def _with_distinct_names(devices: Mapping[int, Device]) -> dict[int, Device]:

@@ -150,7 +150,7 @@ def test_budgets_of_time_and_memory_need_measured_bundles(variants: dict[str, Va
     blind = {"": replace(whole, manifest=replace(manifest, costs=replace(manifest.costs, measured=None)))}
     with pytest.raises(ExperimentError, match="group 'weak': nothing fits 3 MB; .* exported without measuring"):
         choices(blind, a_group(memory_mb=3))
-    with pytest.raises(ExperimentError, match="group 'weak': train_s needs the time of a step"):
+    with pytest.raises(ExperimentError, match="group 'weak': train_s needs what a step takes"):
         choices(blind, a_group(train_s=3))
     with pytest.raises(ExperimentError, match="group 'weak': it needs a bundle"):
         choices({}, a_group(train_s=3))
@@ -167,10 +167,102 @@ def test_names_of_groups_are_unique(variants: dict[str, Variant]) -> None:
     ("keys", "message"),
     [
         ({"memory_mb": -1}, "at least 0"),
-        ({"times_slower": 0}, "greater than 0"),
+        ({"times_slower": -1}, "at least 0"),
         ({"facts": {"a": []}}, "plain values"),
     ],
 )
 def test_values_out_of_range_are_refused(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ExperimentError, match=message):
         a_group(**keys)
+
+
+def test_a_share_of_the_memory_is_of_what_each_device_tells(variants: dict[str, Variant]) -> None:
+    found = choices(variants, a_group(memory_share=0.5))
+    small, large = a_device(**{"memory-bytes": 23e6}), a_device(**{"memory-bytes": 10**9})
+    assert (found.of(small).submodel.name, found.of(small).cut) == ("", "three")
+    assert "within 11.5 MB (0.5 of the memory that it tells)" in found.of(small).reason
+    assert found.of(large).cut == found.of(a_device()).cut == ""
+    assert found.unable([large, small, a_device("pi-2")]) == {}
+    tiny = a_device("pi-2", **{"memory-bytes": 2e6})
+    (reason,) = found.unable([tiny]).values()
+    assert reason.startswith("group 'weak': nothing fits 1 MB (0.5 of the memory that it tells); variant 'quarter'")
+
+
+def test_the_smaller_of_memory_and_its_share_counts(variants: dict[str, Variant]) -> None:
+    found = choices(variants, a_group(memory_share=0.5, memory_mb=12))
+    assert (found.of(a_device()).submodel.name, found.of(a_device()).cut) == ("", "three")
+    told = found.of(a_device(**{"memory-bytes": 12e6}))
+    assert (told.submodel.name, told.cut) == ("half", "three")
+
+
+def test_budgets_of_time_hold_for_what_steps_took(variants: dict[str, Variant]) -> None:
+    found = choices(variants, a_group(step_ms=240, train_s=5))
+    fresh, slow = a_device(examples=95), replace(a_device(examples=95), times_slower=2.5)
+    assert (found.of(fresh).submodel.name, found.of(fresh).epochs) == ("", 2)
+    assert (found.of(slow).submodel.name, found.of(slow).cut) == ("", "three")
+    assert "240 ms a step (times 2.5 slower, as measured)" in found.of(slow).reason
+    assert "an epoch takes 2 s of 5 s" in found.of(slow).reason
+    (reason,) = found.unable([replace(slow, times_slower=100.0)]).values()
+    assert "nothing fits 240 ms a step (times 100 slower, as measured)" in reason
+    said = choices(variants, a_group(step_ms=240, times_slower=1))
+    assert said.of(slow).cut == "", "what the experiment says counts"
+
+
+@pytest.mark.parametrize(
+    ("keys", "facts", "reason"),
+    [
+        ({"battery_percent": 30}, {"battery-percent": 29.6}, "its battery is at 30 %, below 30 %"),
+        ({"battery_percent": 30}, {"battery-percent": 30}, ""),
+        ({"battery_percent": 30}, {"battery-percent": 12.0, "charging": True}, "its battery is at 12 %, below 30 %"),
+        ({"battery_percent": 30}, {}, ""),
+        ({"battery_percent": 30}, {"battery-percent": "full"}, ""),
+        ({"charging": True}, {"battery-percent": 90, "charging": False}, "it is not charging"),
+        ({"charging": True}, {"battery-percent": 5, "charging": True}, ""),
+        ({"charging": True}, {}, ""),
+        ({}, {"battery-percent": 1, "charging": False}, ""),
+    ],
+)
+def test_devices_with_too_little_charge_are_not_asked(
+    variants: dict[str, Variant], keys: dict[str, Any], facts: dict[str, Any], reason: str
+) -> None:
+    found = choices(variants, a_group(**keys), a_group("all"))
+    assert found.unable([a_device(**facts)]) == ({"pi-1": f"group 'weak': {reason}"} if reason else {})
+    assert found.follows_conditions is bool(keys)
+
+
+def test_the_gentlest_codec_within_the_traffic_is_chosen(variants: dict[str, Variant]) -> None:
+    # The whole model: down 3 · (16 + 2) numbers, up 3 · 16.
+    every = {"codecs": "float32 float16 int8 clusters"}
+    for budget, down, up in [(408, "float32", "float32"), (407, "float16", "float16"), (215, "int8", "int8")]:
+        found = choices(variants, a_group(traffic_mb=budget / 1e6)).of(a_device(**every))
+        assert found.codecs == (down, up)
+        assert f"MB of {budget / 1e6:g} MB a round" in found.reason
+    fine = choices(variants, a_group(traffic_mb=216e-6))
+    assert fine.of(a_device(**every)).codecs == ("float16", "float16")
+    (reason,) = fine.unable([a_device()]).values()
+    assert reason == (
+        "group 'weak': nothing fits 0.000216 MB of traffic; float32 is the least and takes 0.000408 MB"
+    ), "who knows no codec gets float32"
+    with pytest.raises(ExperimentError, match="group 'weak': nothing fits 1e-05 MB of traffic; int8 .* is the least"):
+        choices(variants, a_group(traffic_mb=1e-5))
+
+
+def test_a_slow_upload_is_coded_once_its_pace_is_known(variants: dict[str, Variant]) -> None:
+    found = choices(variants, a_group(upload_s=1))
+    device = a_device(codecs="float32 float16 int8 clusters")
+    assert found.of(device).codecs == ("float32", "float32")
+    assert "not known yet" in found.of(device).reason
+    for mbps, up in [(192 * 8e-6, "float32"), (96 * 8e-6, "float16"), (80 * 8e-6, "int8"), (1e-6, "clusters16")]:
+        choice = found.of(replace(device, upload_mbps=mbps))
+        assert choice.codecs is not None
+        assert choice.codecs.up == up
+    assert found.unable([replace(device, upload_mbps=1e-6)]) == {}, "a slow upload is no reason to leave a device out"
+
+
+def test_a_group_has_a_codec_or_a_budget_for_it(variants: dict[str, Variant]) -> None:
+    named = choices(variants, a_group(codec={"up": "int8"})).of(a_device())
+    assert named.codecs == ("float32", "int8")
+    with pytest.raises(ExperimentError, match="group 'weak': codec is given, and so is a budget that decides it"):
+        choices(variants, a_group(codec="int8", traffic_mb=1))
+    with pytest.raises(ExperimentError, match="codec: there is no codec 'int9'"):
+        a_group(codec="int9")

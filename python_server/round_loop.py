@@ -10,22 +10,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
-from edge_client.records import EVALUATE, QUERY, SERVER_ROUND, TRAIN, Scalar
+from edge_client.records import QUERY, SERVER_ROUND, TRAIN, Scalar
 from python_server.aggregate import Aggregator
-from python_server.answers import add_evaluation, contribution, energy_measurements, reported_upload, train_row
+from python_server.answers import add_evaluation, contribution, energy_measurements, train_row
+from python_server.client_evaluation import client_evaluations, evaluation_columns, mean_evaluation
+from python_server.device_history import DeviceHistory
 from python_server.errors import FleetError, UpdateError
 from python_server.experiment import Experiment
 from python_server.fleet import Fleet
 from python_server.model import Evaluation, GlobalModel
 from python_server.progress import Progress
+from python_server.roster import Roster
 from python_server.run_rows import DeviceRoundRow, EventRow, RoundRow
 from python_server.store import RoundCommit, RunStore, Upload
 from python_server.strategies.base import Contribution, Device, Plan, StrategyState
-from python_server.tasks import Answer, Assignment, Clock, LateAnswer, Messenger, Payload
+from python_server.tasks import Answer, Assignment, Clock, LateAnswer, Messenger
+from python_server.upload_times import UploadTimes
 from python_server.wire import Outbox, agreed
 
 __all__ = ["RoundLoop"]
@@ -102,10 +106,18 @@ class RoundLoop:
             clock=clock,
         )
         self._strategy = experiment.strategy.bind(model.variants, experiment.groups)
+        self._history = DeviceHistory(model.variants)
+        self._roster = Roster(
+            self._fleet,
+            self._strategy,
+            self._history,
+            lambda device, text: self._note("plan", text, device=device),
+            clock,
+        )
         self._remarks: set[str] = set()
         self._started = False
         self._names: dict[int, str] = {}
-        self._awaited_uploads: dict[str, int] = {}
+        self._uploads = UploadTimes()
 
     def run(self) -> RoundRow:
         """Do the rounds that are still to do; return the last one's row.
@@ -127,6 +139,7 @@ class RoundLoop:
             weights = checkpoint.weights
             state = StrategyState(checkpoint.strategy_state, checkpoint.strategy_arrays)
             last = checkpoint.row
+            self._history.learn(self._store.device_rounds())
             self._note("resumed", f"resumed after round {checkpoint.row.round}")
         empty = 0
         for number in range(last.round + 1, experiment.rounds + 1):
@@ -138,16 +151,16 @@ class RoundLoop:
 
     def collect_last_uploads(self) -> list[Upload]:
         """Ask the devices how long their last upload took."""
-        if not self._awaited_uploads:
+        if not self._uploads.awaited:
             return []
         devices = self._fleet.online()
         deadline_s = min(self._experiment.server.query_deadline_s, _LAST_UPLOADS_S)
         assignments = [
-            Assignment(node_id, QUERY) for node_id, device in devices.items() if device.device in self._awaited_uploads
+            Assignment(node_id, QUERY) for node_id, device in devices.items() if device.device in self._uploads.awaited
         ]
         uploads = []
         for answer in self._exchange.run(assignments, deadline_s=deadline_s, label="last uploads"):
-            uploads += self._settle_upload(devices[answer.node_id].device, answer)
+            uploads += self._uploads.settle(devices[answer.node_id].device, answer)
         return uploads
 
     def note_late(self, late: LateAnswer) -> None:
@@ -161,7 +174,8 @@ class RoundLoop:
         started_at, start = self._clock.time(), self._clock.monotonic()
         server, strategy = self._experiment.server, self._strategy
         needed = server.min_clients if self._started else max(server.start_clients, server.min_clients)
-        devices = self._fleet.wait(needed, server.start_deadline_s, self._waiting)
+        turnout = self._roster.call(needed, server.min_clients, server.start_deadline_s, self._waiting)
+        devices = turnout.able
         self._started = True
         self._names.update({node_id: device.name for node_id, device in devices.items()})
         random = np.random.default_rng([self._experiment.seed, number])
@@ -200,20 +214,22 @@ class RoundLoop:
             weights_file="",
             weights_sha256="",
             strategy_state=state.values,
-            **_evaluation_columns(on_server, on_clients),
+            **evaluation_columns(on_server, on_clients),
         )
         rows = list(training.rows.values())
+        skipped = turnout.rows(number)
         row = self._store.commit(
             RoundCommit(
                 row,
                 weights,
                 strategy_arrays=state.arrays,
                 devices=self._fleet.rows(),
-                device_rounds=rows,
+                device_rounds=[*rows, *skipped],
                 measurements=[figure for each in rows for figure in energy_measurements(each)],
                 uploads=training.uploads,
             )
         )
+        self._history.learn([*rows, *skipped], training.uploads)
         self._progress.round_done(row, rows)
         return row, weights, state
 
@@ -262,7 +278,7 @@ class RoundLoop:
                 max_arrays_bytes=outbox.largest_update_bytes,
             ):
                 device = asked[answer.node_id]
-                uploads += self._settle_upload(device.device, answer)
+                uploads += self._uploads.settle(device.device, answer)
                 add_start = self._clock.monotonic()
                 row, part = self._use(number, device, plans[device.device], answer, aggregator, outbox)
                 aggregate_s += self._clock.monotonic() - add_start
@@ -272,7 +288,7 @@ class RoundLoop:
                 if answer.problem and not answer.late:
                     self._fleet.doubt(answer.node_id)
                 if not answer.problem:
-                    self._awaited_uploads[device.device] = number
+                    self._uploads.expect(device.device, number)
                 self._progress.answered(row)
             phase_s = self._clock.monotonic() - start
             add_start = self._clock.monotonic()
@@ -327,29 +343,17 @@ class RoundLoop:
             return None, None
         on_clients = None
         if settings.clients:
-            submodels = {node_id: plans[device.device].submodel for node_id, device in asked.items()}
-            payloads = {submodel: Payload(submodel.extract(weights)) for submodel in set(submodels.values())}
             config: dict[str, Scalar] = {SERVER_ROUND: number, "run": self._run_id}
-            answers = self._exchange.run(
-                [Assignment(node_id, EVALUATE, config, payloads[submodel]) for node_id, submodel in submodels.items()],
-                deadline_s=self._experiment.server.round_deadline_s,
-                label=f"evaluation of round {number}",
-            )
-            for answer in answers:
+            tasks = client_evaluations(weights, {id_: plans[device.device] for id_, device in asked.items()}, config)
+            for answer in self._exchange.run(
+                tasks, deadline_s=self._experiment.server.round_deadline_s, label=f"evaluation of round {number}"
+            ):
                 device = asked[answer.node_id].device
-                training.uploads += self._settle_upload(device, answer)
+                training.uploads += self._uploads.settle(device, answer)
                 if not answer.problem:
                     training.rows[device] = add_evaluation(training.rows[device], answer)
-            on_clients = _mean_evaluation(list(training.rows.values()))
+            on_clients = mean_evaluation(training.rows.values())
         return (self._model.evaluate(weights) if settings.server else None), on_clients
-
-    def _settle_upload(self, device: str, answer: Answer) -> list[Upload]:
-        """Return the upload time that an answer reports, if it is the one that is still missing."""
-        upload = reported_upload(device, answer)
-        if upload is None or self._awaited_uploads.get(device) != upload.round:
-            return []
-        del self._awaited_uploads[device]
-        return [upload]
 
     def _commit_start(self, weights: dict[str, np.ndarray], state: StrategyState) -> RoundRow:
         started_at, start = self._clock.time(), self._clock.monotonic()
@@ -369,7 +373,7 @@ class RoundLoop:
             weights_file="",
             weights_sha256="",
             strategy_state=state.values,
-            **_evaluation_columns(evaluation, None),
+            **evaluation_columns(evaluation, None),
         )
         row = self._store.commit(RoundCommit(row, weights, strategy_arrays=state.arrays))
         self._progress.round_done(row, [])
@@ -378,26 +382,3 @@ class RoundLoop:
     def _note(self, kind: str, text: str, *, device: str = "") -> None:
         self._store.add_event(EventRow(self._clock.time(), kind, text, device=device))
         self._progress.note(text)
-
-
-def _evaluation_columns(on_server: Optional[Evaluation], on_clients: Optional[Evaluation]) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    if on_server is not None:
-        columns.update(zip(("loss", "accuracy", "examples"), on_server))
-    if on_clients is not None:
-        columns.update(zip(("client_loss", "client_accuracy", "client_examples"), on_clients))
-    return columns
-
-
-def _mean_evaluation(rows: list[DeviceRoundRow]) -> Optional[Evaluation]:
-    """Return the mean over all clients' test examples."""
-    held = [
-        (row.eval_loss, row.eval_accuracy, row.eval_examples)
-        for row in sorted(rows, key=lambda row: row.device)
-        if row.eval_loss is not None and row.eval_accuracy is not None and row.eval_examples
-    ]
-    total = sum(examples for _, _, examples in held)
-    if not total:
-        return None
-    loss = sum(loss * examples for loss, _, examples in held) / total
-    return loss, sum(accuracy * examples for _, accuracy, examples in held) / total, total

@@ -32,12 +32,12 @@ SCHEMA_VERSION = 1
 Json = dict[str, Any]
 Row = TypeVar("Row", bound="_Row")
 
-OUTCOMES = ("ok", "partial", "late", "rejected", "error")
+OUTCOMES = ("ok", "partial", "late", "rejected", "error", "skipped")
 """What became of one device's work in one round.
 
 ``ok``: used in full. ``partial``: used, but the cutoff struck before the plan was done. ``late``: no answer before the
 deadline. ``rejected``: the answer came and was refused (wrong shape, unknown or missing name, NaN ...). ``error``: the
-device said that it failed, or went away.
+device said that it failed, or went away. ``skipped``: it was not asked, for the reason given, such as its battery.
 """
 
 

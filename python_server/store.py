@@ -196,6 +196,12 @@ class RunStore:
             (row,) = from_columns(RoundRow, [line])
             return Checkpoint(row, weights, row.strategy_state, arrays)
 
+    def device_rounds(self) -> list[DeviceRoundRow]:
+        """Return what devices did in the committed rounds, by round and name."""
+        with _telling(self.path):
+            lines = self._connection.execute("SELECT * FROM device_rounds ORDER BY round, name, device")
+            return from_columns(DeviceRoundRow, lines)
+
     def commit(self, commit: RoundCommit) -> RoundRow:
         """Commit a round: afterwards a kill cannot undo it, before it has never happened.
 

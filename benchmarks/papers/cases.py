@@ -74,7 +74,7 @@ class CaseRun:
         return sum((row.download_bytes or 0) + (row.upload_bytes or 0) for row in self.devices)
 
 
-def run_case(folder: Path, name: str, experiment: str) -> CaseRun:
+def run_case(folder: Path, name: str, experiment: str, *, command: str = "simulate") -> CaseRun:
     """Simulate an experiment, or go on with it, or read what it came to.
 
     Parameters
@@ -86,11 +86,13 @@ def run_case(folder: Path, name: str, experiment: str) -> CaseRun:
     experiment
         The text of the experiment file; relative paths start from ``folder``. One that has changed since the run began
         starts it anew.
+    command
+        ``train`` does it with client processes.
 
     Raises
     ------
     SystemExit
-        The simulation failed; what it said has been printed.
+        The run failed; what it said has been printed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file, runs = folder / f"{name}.toml", folder / name
@@ -100,10 +102,10 @@ def run_case(folder: Path, name: str, experiment: str) -> CaseRun:
     begun = sorted(path for path in runs.iterdir() if (path / DATABASE).exists()) if runs.is_dir() else []
     if not begun or _status(begun[-1]) != "finished":
         words = ["--resume", str(begun[-1])] if begun else [str(file)]
-        command = [sys.executable, "-m", "python_server.cli", "simulate", *words, "--runs", str(runs)]
-        done = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+        program = [sys.executable, "-m", "python_server.cli", command, *words, "--runs", str(runs)]
+        done = subprocess.run(program, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
         if done.returncode:
-            raise SystemExit(f"{file}: the simulation ended with status {done.returncode}")
+            raise SystemExit(f"{file}: `{command}` ended with status {done.returncode}")
         begun = sorted(path for path in runs.iterdir() if (path / DATABASE).exists())
     with RunReader(begun[-1]) as reader:
         return CaseRun(begun[-1], reader.rounds(), reader.device_rounds())

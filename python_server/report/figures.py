@@ -116,12 +116,13 @@ def gather(run: RunReader) -> RunFigures:
         A run; it may still be going on.
     """
     rounds, rows, devices = run.rounds(), run.device_rounds(), run.devices()
+    asked = [row for row in rows if row.outcome != "skipped"]
     return RunFigures(
         run_id=run.run_id,
         status=run.status,
         meta=run.meta,
         experiment=run.experiment_text(),
-        summary=_summary(rounds, rows, devices),
+        summary=_summary(rounds, asked, devices),
         rounds=rounds,
         device_rounds=rows,
         devices=[_device(device, [row for row in rows if row.device == device.device]) for device in devices],
@@ -165,6 +166,7 @@ def _summary(rounds: Sequence[RoundRow], rows: Sequence[DeviceRoundRow], devices
 
 
 def _device(device: DeviceRow, rows: Sequence[DeviceRoundRow]) -> DeviceFigures:
+    asked = [row for row in rows if row.outcome != "skipped"]
     answered = [row for row in rows if row.outcome in ("ok", "partial")]
     per_round = [phase_seconds(row) for row in answered]
     counted = Counter(row.outcome for row in rows)
@@ -173,7 +175,7 @@ def _device(device: DeviceRow, rows: Sequence[DeviceRoundRow]) -> DeviceFigures:
         processor=device.processor,
         examples=next((row.num_examples for row in reversed(answered) if row.num_examples is not None), None),
         seconds={phase: sum(s[phase] for s in per_round) / len(per_round) if per_round else 0.0 for phase in PHASES},
-        energy=_energy(rows),
+        energy=_energy(asked),
         download_bytes=sum(row.download_bytes or 0 for row in rows),
         upload_bytes=sum(row.upload_bytes or 0 for row in rows),
         outcomes={outcome: counted[outcome] for outcome in OUTCOMES if counted[outcome]},
@@ -181,10 +183,15 @@ def _device(device: DeviceRow, rows: Sequence[DeviceRoundRow]) -> DeviceFigures:
         steps=sum(row.steps or 0 for row in rows),
         planned_steps=sum(row.planned_steps or 0 for row in rows),
         peak_memory_bytes=max((row.peak_memory_bytes for row in rows if row.peak_memory_bytes), default=None),
-        parts=dict(Counter(_part(row) for row in rows)),
-        reasons=tuple(dict.fromkeys(str(row.plan["reason"]) for row in rows if row.plan.get("reason"))),
+        parts=dict(Counter(_part(row) for row in asked)),
+        reasons=tuple(dict.fromkeys(reason for row in rows if (reason := _reason(row)))),
         facts=device.facts,
     )
+
+
+def _reason(row: DeviceRoundRow) -> str:
+    """Return why a device was asked what it was, or was not asked."""
+    return f"not asked: {row.reason}" if row.outcome == "skipped" else str(row.plan.get("reason", ""))
 
 
 def _part(row: DeviceRoundRow) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Optional, Protocol, Union
+from typing import Any, Optional, Protocol, Union
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from edge_client.records import (
     UPLOAD_CODEC,
     Scalar,
 )
-from model_export import codecs
+from python_server.codec_choice import Codecs, read_codecs
 from python_server.errors import ExperimentError
 from python_server.groups import GroupSettings
 from python_server.run_rows import DeviceRoundRow
@@ -50,26 +50,6 @@ def _learning_rate(raw: object, key: str) -> dict[int, float]:
     return rates
 
 
-class Codecs(NamedTuple):
-    """How numbers travel to the devices and from them (`model_export.codecs`)."""
-
-    down: str = "float32"
-    up: str = "float32"
-
-
-def _codecs(raw: object, key: str) -> Codecs:
-    """Read a codec's name, or a table with one for each direction."""
-    table = raw if isinstance(raw, Mapping) else {"down": raw, "up": raw}
-    for direction, codec in table.items():
-        if direction not in Codecs._fields:
-            raise ExperimentError(f"{key}: {direction!r} is no direction; there are down and up")
-        try:
-            codecs.check(str(codec))
-        except ValueError as error:
-            raise ExperimentError(f"{key}: {error}") from None
-    return Codecs(**table)
-
-
 @dataclass(frozen=True)
 class TrainSettings:
     """``[train]``: the local training that every device is asked for, unless its strategy says otherwise.
@@ -92,7 +72,7 @@ class TrainSettings:
     learning_rate: Union[dict[int, float], float] = setting(0.01, read=_learning_rate)
     cut: str = setting("")
     steps: int = setting(0, least=0, most=1_000_000)
-    codec: Codecs = setting(Codecs(), read=_codecs)
+    codec: Codecs = setting(Codecs(), read=read_codecs)
 
     def learning_rate_at(self, number: int) -> float:
         """Return the learning rate of round ``number``."""
@@ -115,6 +95,11 @@ class Device:
         Training examples that it holds.
     facts
         All that it told.
+    times_slower
+        How many times longer its steps took in earlier rounds than on the machine that exported the bundle; None: not
+        known.
+    upload_mbps
+        Pace of its uploads in earlier rounds, in 10⁶ bits a second; None: not known.
     """
 
     device: str
@@ -122,6 +107,8 @@ class Device:
     processor: str
     examples: int
     facts: Mapping[str, Scalar] = field(default_factory=dict)
+    times_slower: Optional[float] = None
+    upload_mbps: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -246,6 +233,13 @@ class Strategy(Protocol):
         ExperimentError
             An option or a group asks for what the bundles do not have.
         """
+
+    @property
+    def follows_conditions(self) -> bool:
+        """Whether devices are to be asked before every round for what changes, such as the charge of their battery."""
+
+    def unable(self, devices: Sequence[Device]) -> dict[str, str]:
+        """Return why devices cannot take part as they are now, by device id; `select` is not offered these."""
 
     def remarks(self, devices: Sequence[Device]) -> list[str]:
         """Return what is worth telling about these devices, such as that a group has none."""

@@ -96,6 +96,15 @@ class FedAvg:
         """Return the empty state: FedAvg remembers nothing, and a server optimizer starts from nothing."""
         return StrategyState()
 
+    @property
+    def follows_conditions(self) -> bool:
+        """Whether a group asks for a charge of the battery."""
+        return self.choices.follows_conditions
+
+    def unable(self, devices: Sequence[Device]) -> dict[str, str]:
+        """Return why devices do not meet the conditions of their group, or cannot afford any part of the model."""
+        return self.choices.unable(devices)
+
     def remarks(self, devices: Sequence[Device]) -> list[str]:
         """Return a line for each group without devices."""
         return self.choices.remarks(devices)
@@ -131,6 +140,8 @@ class FedAvg:
             submodel=choice.submodel,
             reason=choice.reason,
             steps=self.train.steps,
+            download_codec=choice.codecs.down if choice.codecs else None,
+            upload_codec=choice.codecs.up if choice.codecs else None,
         )
 
     def weigh(self, contribution: Contribution) -> int:
