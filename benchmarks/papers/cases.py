@@ -24,7 +24,17 @@ from python_server.run_reader import RunReader
 from python_server.run_rows import DeviceRoundRow, RoundRow
 from python_server.store import DATABASE
 
-__all__ = ["CLASSES", "ROOT", "CaseRun", "cifar10", "cifar10_file", "mean_and_range", "run_case", "write_section"]
+__all__ = [
+    "CLASSES",
+    "ROOT",
+    "CaseRun",
+    "cifar10",
+    "cifar10_file",
+    "finished_case",
+    "mean_and_range",
+    "run_case",
+    "write_section",
+]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLASSES = 10
@@ -109,6 +119,15 @@ def run_case(folder: Path, name: str, experiment: str, *, command: str = "simula
         begun = sorted(path for path in runs.iterdir() if (path / DATABASE).exists())
     with RunReader(begun[-1]) as reader:
         return CaseRun(begun[-1], reader.rounds(), reader.device_rounds())
+
+
+def finished_case(folder: Path, name: str) -> CaseRun | None:
+    """Return the run of a case that has been run to its end by `run_case`, whatever its experiment; else None."""
+    for run in sorted((folder / name).glob("*/"), reverse=True):
+        if (run / DATABASE).exists() and _status(run) == "finished":
+            with RunReader(run) as reader:
+                return CaseRun(run, reader.rounds(), reader.device_rounds())
+    return None
 
 
 def _status(run: Path) -> str:
