@@ -15,12 +15,20 @@ from edge_client.records import (
     PREVIOUS_UPLOAD_S,
 )
 from python_server.errors import UpdateError
-from python_server.run_rows import DeviceRoundRow, MeasurementRow
+from python_server.run_rows import ACCURACY_OF, DeviceRoundRow, MeasurementRow
 from python_server.store import Upload
 from python_server.strategies.base import Contribution, Device, Plan
 from python_server.tasks import Answer
 
-__all__ = ["Figures", "add_evaluation", "contribution", "energy_measurements", "reported_upload", "train_row"]
+__all__ = [
+    "Figures",
+    "add_evaluation",
+    "architecture_accuracies",
+    "contribution",
+    "energy_measurements",
+    "reported_upload",
+    "train_row",
+]
 
 _MOST_EXAMPLES = 2**29
 """Larger counts would not be summed exactly, and no device holds so many."""
@@ -121,6 +129,24 @@ def energy_measurements(row: DeviceRoundRow) -> list[MeasurementRow]:
         MeasurementRow(row.round, row.device, quantity, value, "J", row.energy_source, row.energy_method)
         for quantity, value in figures
         if value is not None and row.energy_source
+    ]
+
+
+def architecture_accuracies(number: int, evaluations: Mapping[str, tuple[float, float, int]]) -> list[MeasurementRow]:
+    """Return the accuracy of each architecture after round ``number``, where a run has models of several.
+
+    Parameters
+    ----------
+    number
+        The round.
+    evaluations
+        Loss, accuracy and examples by the architecture's name, which is empty for the whole model.
+    """
+    if not any(evaluations):
+        return []
+    return [
+        MeasurementRow(number, "", f"{ACCURACY_OF}{name or 'the whole model'}", accuracy, "", "test data", "measured")
+        for name, (_, accuracy, _) in evaluations.items()
     ]
 
 

@@ -41,8 +41,8 @@ class GlobalModel(Protocol):
     def held(self, weights: Mapping[str, np.ndarray], bundle: str) -> dict[str, np.ndarray]:
         """Return what a device that holds a bundle makes of weights that it is sent: rounded, clustered, pruned."""
 
-    def evaluate(self, weights: Mapping[str, np.ndarray]) -> Optional[Evaluation]:
-        """Evaluate weights on held-out data; None where there is none."""
+    def evaluate(self, weights: Mapping[str, np.ndarray], bundle: str = "") -> Optional[Evaluation]:
+        """Evaluate weights of a bundle (empty: the experiment's own) on held-out data; None where there is none."""
 
 
 class BundleModel:
@@ -114,16 +114,20 @@ class BundleModel:
 
     def held(self, weights: Mapping[str, np.ndarray], bundle: str) -> dict[str, np.ndarray]:
         """Return what a device that holds a bundle makes of weights that it is sent, by loading them as it does."""
-        if bundle not in self._trainers:
-            self._trainers[bundle] = Trainer(self._bundles[bundle])
-        trainer = self._trainers[bundle]
+        trainer = self._loaded(bundle)
         trainer.set_weights(weights)
         return trainer.weights()
 
-    def evaluate(self, weights: Mapping[str, np.ndarray]) -> Optional[Evaluation]:
-        """Evaluate weights on the held-out data; None where there is none."""
+    def evaluate(self, weights: Mapping[str, np.ndarray], bundle: str = "") -> Optional[Evaluation]:
+        """Evaluate weights of a bundle (empty: the experiment's own) on the held-out data; None where there is none."""
         if self._test is None:
             return None
-        self._trainer.set_weights(weights)
-        loss, accuracy = self._trainer.evaluate(self._test.x, self._test.y)
+        trainer = self._loaded(bundle)
+        trainer.set_weights(weights)
+        loss, accuracy = trainer.evaluate(self._test.x, self._test.y)
         return loss, accuracy, len(self._test)
+
+    def _loaded(self, bundle: str) -> Trainer:
+        if bundle not in self._trainers:
+            self._trainers[bundle] = Trainer(self._bundles[bundle])
+        return self._trainers[bundle]

@@ -8,7 +8,7 @@ round from a generator seeded by experiment and round number.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
@@ -16,7 +16,13 @@ import numpy as np
 
 from edge_client.records import QUERY, SERVER_ROUND, TRAIN, Scalar
 from python_server.aggregate import Aggregator
-from python_server.answers import add_evaluation, contribution, energy_measurements, train_row
+from python_server.answers import (
+    add_evaluation,
+    architecture_accuracies,
+    contribution,
+    energy_measurements,
+    train_row,
+)
 from python_server.client_evaluation import client_evaluations, evaluation_columns, mean_evaluation
 from python_server.device_history import DeviceHistory
 from python_server.errors import FleetError, UpdateError
@@ -27,7 +33,8 @@ from python_server.progress import Progress
 from python_server.roster import Roster
 from python_server.run_rows import DeviceRoundRow, EventRow, RoundRow
 from python_server.store import RoundCommit, RunStore, Upload
-from python_server.strategies.base import Contribution, Device, Plan, StrategyState
+from python_server.strategies.base import Arrays, Contribution, Device, Plan, StrategyState
+from python_server.submodels import Submodel
 from python_server.tasks import Answer, Assignment, Clock, LateAnswer, Messenger
 from python_server.upload_times import UploadTimes
 from python_server.wire import Outbox, agreed
@@ -195,11 +202,13 @@ class RoundLoop:
         self._progress.round_started(number, self._experiment.rounds, len(asked))
 
         self._tell_notices()
-        training = self._train(number, seed, weights, asked, plans)
+        models = strategy.models(state, weights)
+        training = self._train(number, seed, models, asked, plans)
         state = strategy.observe(state, number, list(training.rows.values()))
-        state, weights = strategy.finish(state, weights, training.mean, training.used)
+        state, weights = strategy.finish(state, models, training.mean, training.used)
         evaluate_start = self._clock.monotonic()
-        on_server, on_clients = self._evaluate(number, weights, asked, plans, training)
+        models, architectures = strategy.models(state, weights), strategy.architectures(state)
+        on_server, on_clients = self._evaluate(number, models, architectures, asked, plans, training)
         row = RoundRow(
             round=number,
             seed=seed,
@@ -214,7 +223,7 @@ class RoundLoop:
             weights_file="",
             weights_sha256="",
             strategy_state=state.values,
-            **evaluation_columns(on_server, on_clients),
+            **evaluation_columns(next(iter(on_server.values()), None), on_clients),
         )
         rows = list(training.rows.values())
         skipped = turnout.rows(number)
@@ -225,7 +234,10 @@ class RoundLoop:
                 strategy_arrays=state.arrays,
                 devices=self._fleet.rows(),
                 device_rounds=[*rows, *skipped],
-                measurements=[figure for each in rows for figure in energy_measurements(each)],
+                measurements=[
+                    *(figure for each in rows for figure in energy_measurements(each)),
+                    *architecture_accuracies(number, on_server),
+                ],
                 uploads=training.uploads,
             )
         )
@@ -251,12 +263,12 @@ class RoundLoop:
         self,
         number: int,
         seed: int,
-        weights: dict[str, np.ndarray],
+        models: Arrays,
         asked: Mapping[int, Device],
         plans: Mapping[str, Plan],
     ) -> _Training:
         start = self._clock.monotonic()
-        outbox = Outbox(weights)
+        outbox = Outbox(models)
         assignments = [
             Assignment(
                 node_id,
@@ -270,7 +282,7 @@ class RoundLoop:
         used: list[Contribution] = []
         uploads: list[Upload] = []
         aggregate_s = 0.0
-        with Aggregator(weights) as aggregator:
+        with Aggregator(models) as aggregator:
             for answer in self._exchange.run(
                 assignments,
                 deadline_s=self._experiment.server.round_deadline_s,
@@ -319,9 +331,10 @@ class RoundLoop:
             if plan.submodel.differences:
                 arrays = outbox.moved(plan, arrays, self._model.held)
             update, where = plan.submodel.scatter(arrays)
-            aggregator.add(update, weight, where, names=self._trained(plan) if plan.reply is None else plan.reply)
+            names = self._trained(plan) if plan.reply is None else plan.reply
+            aggregator.add(update, weight, where, names=plan.submodel.global_names(names))
             if self._strategy.needs_distances:
-                part = replace(part, distances=outbox.distances(plan, update))
+                part = replace(part, distances=outbox.distances(plan, arrays))
         except UpdateError as error:
             return replace(row, outcome="rejected", reason=str(error)), None
         if part.steps < part.planned_steps:
@@ -332,19 +345,23 @@ class RoundLoop:
     def _evaluate(
         self,
         number: int,
-        weights: dict[str, np.ndarray],
+        models: Arrays,
+        architectures: Sequence[Submodel],
         asked: Mapping[int, Device],
         plans: Mapping[str, Plan],
         training: _Training,
-    ) -> tuple[Optional[Evaluation], Optional[Evaluation]]:
-        """Evaluate the new weights where the experiment says; on clients, into the devices' rows too."""
+    ) -> tuple[dict[str, Evaluation], Optional[Evaluation]]:
+        """Evaluate the new weights where the experiment says; on clients, into the devices' rows too.
+
+        What the server finds comes by the architecture's name.
+        """
         settings = self._experiment.evaluate
         if number % settings.every and number != self._experiment.rounds:
-            return None, None
+            return {}, None
         on_clients = None
         if settings.clients:
             config: dict[str, Scalar] = {SERVER_ROUND: number, "run": self._run_id}
-            tasks = client_evaluations(weights, {id_: plans[device.device] for id_, device in asked.items()}, config)
+            tasks = client_evaluations(models, {id_: plans[device.device] for id_, device in asked.items()}, config)
             for answer in self._exchange.run(
                 tasks, deadline_s=self._experiment.server.round_deadline_s, label=f"evaluation of round {number}"
             ):
@@ -353,11 +370,19 @@ class RoundLoop:
                 if not answer.problem:
                     training.rows[device] = add_evaluation(training.rows[device], answer)
             on_clients = mean_evaluation(training.rows.values())
-        return (self._model.evaluate(weights) if settings.server else None), on_clients
+        return self._evaluate_here(models, architectures), on_clients
+
+    def _evaluate_here(self, models: Arrays, architectures: Sequence[Submodel]) -> dict[str, Evaluation]:
+        """Evaluate architectures on the server's data; none where there is none, or the experiment does not want it."""
+        if not self._experiment.evaluate.server:
+            return {}
+        found = {each.name: self._model.evaluate(each.extract(models), each.bundle) for each in architectures}
+        return {name: evaluation for name, evaluation in found.items() if evaluation is not None}
 
     def _commit_start(self, weights: dict[str, np.ndarray], state: StrategyState) -> RoundRow:
         started_at, start = self._clock.time(), self._clock.monotonic()
-        evaluation = self._model.evaluate(weights) if self._experiment.evaluate.server else None
+        strategy = self._strategy
+        evaluations = self._evaluate_here(strategy.models(state, weights), strategy.architectures(state))
         seconds = self._clock.monotonic() - start
         row = RoundRow(
             round=0,
@@ -373,7 +398,7 @@ class RoundLoop:
             weights_file="",
             weights_sha256="",
             strategy_state=state.values,
-            **evaluation_columns(evaluation, None),
+            **evaluation_columns(next(iter(evaluations.values()), None), None),
         )
         row = self._store.commit(RoundCommit(row, weights, strategy_arrays=state.arrays))
         self._progress.round_done(row, [])

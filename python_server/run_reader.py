@@ -18,6 +18,7 @@ import numpy as np
 from model_export import tensors
 from python_server.errors import StoreError
 from python_server.run_rows import (
+    ACCURACY_OF,
     SCHEMA_VERSION,
     DeviceRoundRow,
     DeviceRow,
@@ -117,6 +118,14 @@ class RunReader:
     def measurements(self) -> list[MeasurementRow]:
         """Return the measured figures with their sources, in the order they came."""
         return self._rows(MeasurementRow, "rowid")
+
+    def architectures(self) -> dict[str, dict[int, float]]:
+        """Return the accuracy on the server's test data by architecture and round, of runs that train several."""
+        found: dict[str, dict[int, float]] = {}
+        for row in self.measurements():
+            if row.quantity.startswith(ACCURACY_OF):
+                found.setdefault(row.quantity.removeprefix(ACCURACY_OF), {})[row.round] = row.value
+        return found
 
     def events(self) -> list[EventRow]:
         """Return what happened, in order of time."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, TypeVar, Union
 
 __all__ = [
+    "ACCURACY_OF",
     "OUTCOMES",
     "SCHEMA_VERSION",
     "DeviceRoundRow",
@@ -39,6 +40,9 @@ OUTCOMES = ("ok", "partial", "late", "rejected", "error", "skipped")
 deadline. ``rejected``: the answer came and was refused (wrong shape, unknown or missing name, NaN ...). ``error``: the
 device said that it failed, or went away. ``skipped``: it was not asked, for the reason given, such as its battery.
 """
+
+ACCURACY_OF = "accuracy of "
+"""Before the name of an architecture: a measurement's quantity, in runs that train several."""
 
 
 class _Row:

@@ -285,9 +285,10 @@ class RunStore:
                     file.unlink()
 
     def _remove_weights_before(self, number: int) -> None:
-        for file in (self.path / WEIGHTS).iterdir():
-            if file.name != f"round_{number:04d}.safetensors":
-                file.unlink()
+        for folder in (self.path / WEIGHTS, self.path / STRATEGY):
+            for file in folder.iterdir():
+                if file.name != f"round_{number:04d}.safetensors":
+                    file.unlink()
 
     def _upsert_devices(self, devices: Iterable[DeviceRow]) -> None:
         for device in devices:

@@ -97,7 +97,8 @@ def test_keeps_only_the_last_weights_on_request(tmp_path: Path) -> None:
     store = RunStore.create(tmp_path / "run", b"", {}, keep="last")
     for number in range(3):
         store.commit(a_commit(number))
-    assert [p.name for p in (tmp_path / "run" / "weights").iterdir()] == ["round_0002.safetensors"]
+    for folder in ("weights", "strategy"):
+        assert [p.name for p in (tmp_path / "run" / folder).iterdir()] == ["round_0002.safetensors"]
     store.close()
     with RunReader(tmp_path / "run") as run, pytest.raises(StoreError, match="kept only the last"):
         run.weights(0)

@@ -6,7 +6,7 @@ the variables that a device holds, and of some of them only a part. What is trai
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Optional
@@ -39,6 +39,9 @@ class Submodel:
     differences
         Its update counts as what training changed, added to the global weights: what rounding, clustering or pruning
         did to the weights that it was sent (`python_server.model.GlobalModel.held`) is left out.
+    prefix
+        Of its variables' names among the global ones: an architecture with weights of its own
+        (`python_server.strategies.dac`) has them there as ``<prefix><variable path>``.
     """
 
     name: str = ""
@@ -47,6 +50,11 @@ class Submodel:
     where: Mapping[str, Part] = field(default_factory=dict)
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
     differences: bool = False
+    prefix: str = ""
+
+    def global_names(self, names: Iterable[str]) -> list[str]:
+        """Return what the device's variables are called among the global ones."""
+        return [self.prefix + name for name in names]
 
     def extract(
         self, weights: Mapping[str, np.ndarray], names: Optional[Collection[str]] = None
@@ -65,9 +73,12 @@ class Submodel:
         dict
             By variable path, in the global order. Variables held whole, or by slices, share the memory of ``weights``.
         """
+        held = {
+            path.removeprefix(self.prefix): value for path, value in weights.items() if path.startswith(self.prefix)
+        }
         return {
             name: value[self.where[name]] if name in self.where else value
-            for name, value in weights.items()
+            for name, value in held.items()
             if (self.names is None or name in self.names) and (names is None or name in names)
         }
 
@@ -88,7 +99,8 @@ class Submodel:
             for name in update:
                 if name not in self.names:
                     raise UpdateError(f"it sent {name!r}, which is not part of its model ({self.name})")
-        return update, {name: self._places[name] for name in update if name in self._places}
+        where = {self.prefix + name: self._places[name] for name in update if name in self._places}
+        return (dict(zip(self.global_names(update), update.values())) if self.prefix else update), where
 
     @cached_property
     def _places(self) -> dict[str, Index]:

@@ -62,6 +62,11 @@ class Variant:
         """What variants are ordered by: MACs, parameters, and bytes of the stored weights."""
         return self.macs, self.parameters, self.manifest.files[INITIAL].bytes
 
+    @cached_property
+    def trained(self) -> tuple[str, ...]:
+        """The variables that training changes by a gradient: moving statistics are none of them."""
+        return tuple(path for path, variable in self.manifest.variables.items() if variable.trained)
+
     @property
     def title(self) -> str:
         """What messages call it."""

@@ -59,7 +59,7 @@ class FakeModel:
     def held(self, weights: Mapping[str, np.ndarray], bundle: str) -> dict[str, np.ndarray]:
         raise AssertionError("no device compresses anything")
 
-    def evaluate(self, weights: Any) -> Evaluation:
+    def evaluate(self, weights: Any, bundle: str = "") -> Evaluation:
         return float(weights["a/kernel"].mean()), 0.5, 7
 
 

@@ -94,7 +94,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class RunFigures:
-    """All that a report shows."""
+    """All that a report shows; ``architectures``: accuracy by architecture and round, where there are several."""
 
     run_id: str
     status: str
@@ -105,6 +105,7 @@ class RunFigures:
     device_rounds: list[DeviceRoundRow]
     devices: list[DeviceFigures]
     events: list[EventRow]
+    architectures: dict[str, dict[int, float]]
 
 
 def gather(run: RunReader) -> RunFigures:
@@ -127,6 +128,7 @@ def gather(run: RunReader) -> RunFigures:
         device_rounds=rows,
         devices=[_device(device, [row for row in rows if row.device == device.device]) for device in devices],
         events=run.events(),
+        architectures=run.architectures(),
     )
 
 

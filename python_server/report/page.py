@@ -35,6 +35,7 @@ def _charts(figures: RunFigures) -> dict[str, str]:
     accuracy = {
         "server's test data": [(float(r.round), r.accuracy) for r in rounds],
         "clients' own data": [(float(r.round), r.client_accuracy) for r in rounds],
+        **{name: [(float(n), y) for n, y in sorted(each.items())] for name, each in figures.architectures.items()},
     }
     loss = {
         "server's test data": [(float(r.round), r.loss) for r in rounds],

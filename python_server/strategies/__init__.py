@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from python_server.strategies.base import Contribution, Device, Plan, Strategy, StrategyState, TrainSettings
+from python_server.strategies.dac import Dac, DacOptions
 from python_server.strategies.drop_weak import DropWeak
 from python_server.strategies.fedavg import FedAvg, FedAvgOptions
 from python_server.strategies.fedcs import FedCS, FedCSOptions
@@ -21,6 +22,8 @@ __all__ = [
     "OPTIONS",
     "STRATEGIES",
     "Contribution",
+    "Dac",
+    "DacOptions",
     "Device",
     "DropWeak",
     "FedAvg",
@@ -46,6 +49,7 @@ __all__ = [
 ]
 
 STRATEGIES: dict[str, Callable[[Any, TrainSettings], Strategy]] = {
+    "dac": Dac,
     "drop_weak": DropWeak,
     "fedavg": FedAvg,
     "fedcs": FedCS,
@@ -62,6 +66,7 @@ STRATEGIES: dict[str, Callable[[Any, TrainSettings], Strategy]] = {
 
 OPTIONS: dict[str, type] = {
     **dict.fromkeys(STRATEGIES, FedAvgOptions),
+    "dac": DacOptions,
     "fedcs": FedCSOptions,
     "fedlama": FedLamaOptions,
     "fedprox": FedProxOptions,

@@ -247,6 +247,12 @@ class Strategy(Protocol):
     def start(self, weights: Arrays) -> StrategyState:
         """Return the state before the first round."""
 
+    def models(self, state: StrategyState, weights: Arrays) -> Arrays:
+        """Return all that devices are sent parts of: the global weights, and those that the state holds beside them."""
+
+    def architectures(self, state: StrategyState) -> Sequence[Submodel]:
+        """Return the parts of `models` that are evaluated, the run's own accuracy first."""
+
     def select(
         self, state: StrategyState, number: int, devices: Sequence[Device], random: np.random.Generator
     ) -> dict[str, Plan]:
@@ -265,4 +271,7 @@ class Strategy(Protocol):
     def finish(
         self, state: StrategyState, before: Arrays, mean: dict[str, np.ndarray], used: Sequence[Contribution]
     ) -> tuple[StrategyState, dict[str, np.ndarray]]:
-        """Turn the weighted mean into the new state and the new global weights."""
+        """Turn the weighted mean into the new state and the new global weights.
+
+        ``before`` and ``mean`` are of all that `models` returned.
+        """

@@ -24,6 +24,7 @@ from python_server.groups import VARIANTS, Choice, Choices, GroupSettings
 from python_server.run_rows import DeviceRoundRow
 from python_server.strategies.base import Arrays, Contribution, Device, Plan, StrategyState, TrainSettings
 from python_server.strategies.server_optimizer import ServerOptimizer, ServerOptimizerOptions
+from python_server.submodels import WHOLE, Submodel
 from python_server.toml_tables import setting
 from python_server.variants import Variant
 
@@ -81,7 +82,7 @@ class FedAvg:
         bound = copy.copy(self)
         bound.choices = Choices(variants, groups, self.train, self.parts, self.name)
         if variants:
-            bound._optimizer = ServerOptimizer(self.options, variants[""].manifest)
+            bound._optimizer = ServerOptimizer(self.options, variants[""].trained)
         for variant in variants.values():
             if self.train.cut and self.train.cut not in variant.manifest.cuts:
                 raise ExperimentError(f"train.cut: {variant.title} has no cut {self.train.cut!r}")
@@ -104,6 +105,14 @@ class FedAvg:
     def unable(self, devices: Sequence[Device]) -> dict[str, str]:
         """Return why devices do not meet the conditions of their group, or cannot afford any part of the model."""
         return self.choices.unable(devices)
+
+    def models(self, state: StrategyState, weights: Arrays) -> Arrays:
+        """Return the global weights: there are no others."""
+        return weights
+
+    def architectures(self, state: StrategyState) -> Sequence[Submodel]:
+        """Return the whole model."""
+        return [WHOLE]
 
     def remarks(self, devices: Sequence[Device]) -> list[str]:
         """Return a line for each group without devices."""

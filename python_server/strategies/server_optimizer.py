@@ -13,12 +13,12 @@ would move it where no data led.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Optional
 
 import numpy as np
 
-from model_export.manifest import Manifest
 from python_server.strategies.base import Arrays, StrategyState
 from python_server.toml_tables import setting
 
@@ -58,15 +58,13 @@ class ServerOptimizer:
     ----------
     options
         Which optimizer.
-    manifest
-        Says which variables are trained; None: all floating-point variables are taken for trained.
+    trained
+        The variables that are trained; None: all floating-point variables are taken for trained.
     """
 
-    def __init__(self, options: ServerOptimizerOptions, manifest: Optional[Manifest] = None) -> None:
+    def __init__(self, options: ServerOptimizerOptions, trained: Optional[Collection[str]] = None) -> None:
         self._options = options
-        self._trained = (
-            None if manifest is None else {path for path, variable in manifest.variables.items() if variable.trained}
-        )
+        self._trained = None if trained is None else frozenset(trained)
 
     def step(
         self, state: StrategyState, before: Arrays, mean: dict[str, np.ndarray]

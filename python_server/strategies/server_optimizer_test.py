@@ -117,7 +117,7 @@ def test_statistics_take_their_mean(variants: dict[str, Variant]) -> None:
     before = {"one/kernel": np.zeros((8, 2), np.float32), "one/m": np.zeros(2, np.float32)}
     mean = {name: value + 1 for name, value in before.items()}
     options = ServerOptimizerOptions("sgd", server_learning_rate=0.5)
-    state, weights = ServerOptimizer(options, variants[""].manifest).step(StrategyState(), before, mean)
+    state, weights = ServerOptimizer(options, variants[""].trained).step(StrategyState(), before, mean)
     assert weights["one/m"].tolist() == [1, 1]
     assert np.unique(weights["one/kernel"]).tolist() == [0.5]
     assert list(state.arrays) == ["server-m/one/kernel"]
