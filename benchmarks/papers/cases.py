@@ -85,7 +85,7 @@ class CaseRun:
         return sum((row.download_bytes or 0) + (row.upload_bytes or 0) for row in self.devices)
 
 
-def run_case(folder: Path, name: str, experiment: str) -> CaseRun:
+def run_case(folder: Path, name: str, experiment: str, *, in_process: bool = False) -> CaseRun:
     """Simulate an experiment, or go on with it, or read what it came to.
 
     Parameters
@@ -97,6 +97,8 @@ def run_case(folder: Path, name: str, experiment: str) -> CaseRun:
     experiment
         The text of the experiment file; relative paths start from ``folder``. One that has changed since the run began
         starts it anew.
+    in_process
+        Simulate in this process instead of one of its own, which imports TensorFlow once for all cases.
 
     Raises
     ------
@@ -111,12 +113,20 @@ def run_case(folder: Path, name: str, experiment: str) -> CaseRun:
     begun = sorted(path for path in runs.iterdir() if (path / DATABASE).exists()) if runs.is_dir() else []
     if not begun or _status(begun[-1]) != "finished":
         words = ["--resume", str(begun[-1])] if begun else [str(file)]
-        command = [sys.executable, "-m", "python_server.cli", "simulate", *words, "--runs", str(runs)]
-        done = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
-        if done.returncode:
-            raise SystemExit(f"{file}: the simulation ended with status {done.returncode}")
+        status = _simulate([*words, "--runs", str(runs)], folder, in_process=in_process)
+        if status:
+            raise SystemExit(f"{file}: the simulation ended with status {status}")
         begun = sorted(path for path in runs.iterdir() if (path / DATABASE).exists())
     return _read(begun[-1])
+
+
+def _simulate(words: Sequence[str], folder: Path, *, in_process: bool) -> int:
+    if in_process:
+        from python_server.cli import main
+
+        return main(["simulate", *words])
+    command = [sys.executable, "-m", "python_server.cli", "simulate", *words]
+    return subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode
 
 
 def finished_case(folder: Path, name: str, experiment: str) -> Optional[CaseRun]:

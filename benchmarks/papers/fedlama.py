@@ -98,7 +98,7 @@ seed = {seed}
 rounds = {rounds}
 keep_weights = "last"
 [model]
-bundle = "bundle-{seed}"
+bundle = "bundle"
 [data]
 test = "test.npz"
 [evaluate]
@@ -117,11 +117,11 @@ alpha = 0.1
 """
 
 
-def prepare(setting: Setting, seed: int, folder: Path) -> None:
-    """Make what is missing of a seed's bundle and of the data."""
+def prepare(setting: Setting, folder: Path) -> None:
+    """Make what is missing of the bundle and of the data."""
     cifar10_file(folder / "train.npz", "train", setting.train, setting.network.pixels)
     cifar10_file(folder / "test.npz", "test", setting.test, setting.network.pixels)
-    make_bundle(folder / f"bundle-{seed}", setting.network, seed)
+    make_bundle(folder / "bundle", setting.network)
 
 
 def aggregated(rounds: Sequence[RoundRow], phi: int) -> list[int]:
@@ -232,12 +232,12 @@ def main() -> None:
     options = arguments(__doc__, "fedlama").parse_args()
     setting, folder = PAPER if options.paper else SMALL, results_folder(options)
     found: dict[str, list[CaseRun]] = {name: [] for name in CASES}
+    if not options.table:
+        prepare(setting, folder)
     for seed in range(options.seeds):
-        if not options.table:
-            prepare(setting, seed, folder)
         for name in CASES:
             text, case = experiment(setting, name, seed), f"{slug(name)}-seed{seed}"
-            run = finished_case(folder, case, text) if options.table else run_case(folder, case, text)
+            run = finished_case(folder, case, text) if options.table else run_case(folder, case, text, in_process=True)
             if run is not None:
                 found[name].append(run)
                 print(f"seed {seed}, {name}: accuracy {run.final:.4f}, best {run.best:.4f}", flush=True)

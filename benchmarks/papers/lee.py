@@ -7,6 +7,7 @@ Both are from Sunwoo Lee's slides "Scalable Federated Learning on Real-World Edg
 from __future__ import annotations
 
 import argparse
+import bisect
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -59,13 +60,13 @@ class Network:
     blocks: int = 3
     batch_size: int = 32
 
-    def build(self, seed: int) -> Any:
-        """Return the Keras model with initial weights of a seed; the same network as the slides' table 1."""
+    def build(self) -> Any:
+        """Return the Keras model, always with the same initial weights; the same network as the slides' table 1."""
         import keras
 
         from model_export.zoo import build
 
-        keras.utils.set_random_seed(seed)
+        keras.utils.set_random_seed(0)
         shape = (self.pixels, self.pixels, 3)
         return build("resnet20", shape, CLASSES, width=self.width, blocks=self.blocks, project_first=True)
 
@@ -93,59 +94,57 @@ def capacity(model: Any, cut: str = "", *, batch_size: int = 32) -> int:
     return activations + sum(math.prod(v.shape) for node in nodes for v in node.layer.trainable_variables)
 
 
-def make_bundle(path: Path, network: Network, seed: int, *, cuts: Sequence[str] = (), measure: bool = False) -> Path:
-    """Export the network for plain SGD, unless its bundle is there; return the bundle."""
-    if not path.exists():
-        from model_export import Sgd, export
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        export(
-            network.build(seed),
-            path,
-            batch_size=network.batch_size,
-            cuts=tuple(cuts),
-            optimizer=Sgd(),
-            input_scale=1 / 255,
-            measure=measure,
-        )
-    return path
+def make_bundle(path: Path, network: Network, *, measure: bool = False) -> Path:
+    """Export the network with its two cuts, for plain SGD, unless its bundle is there; return the bundle."""
+    return path if path.exists() else _export(path, network.build(), network.batch_size, None, measure)
 
 
-def make_slice(path: Path, network: Network, seed: int, whole: Path, share: float, *, measure: bool = False) -> Path:
-    """Export the width slice whose capacity is nearest to a share of the whole network's, unless it is there.
+def make_slice(path: Path, network: Network, whole: Path, cut: str, *, measure: bool = False) -> Path:
+    """Export the width slice whose capacity is nearest to that of a cut, unless it is there; return its bundle.
 
     Parameters
     ----------
     path
         Of the slice's bundle.
-    network, seed
-        Of the whole network.
+    network
+        The whole network.
     whole
         Its bundle.
-    share
-        Capacity of the slice in relation to the whole.
+    cut
+        A weak client that trains partially begins here.
     measure
         Take the time of a step into its manifest.
     """
-    if not path.exists():
-        from model_export import Sgd, export
-        from model_export.bundle import Bundle
-        from model_export.width import slice_width
+    if path.exists():
+        return path
+    from model_export.bundle import Bundle
+    from model_export.width import slice_width
 
-        model, bundle = network.build(seed), Bundle.load(whole)
-        filters = round(64 * network.width)  # of the last stage: no finer slice is another one
-        slices = [slice_width(model, count / filters) for count in range(1, filters + 1)]
-        goal = share * capacity(model)
-        best = min(slices, key=lambda each: abs(capacity(each.model) - goal))
-        export(
-            best.model,
-            path,
-            batch_size=network.batch_size,
-            optimizer=Sgd(),
-            input_scale=1 / 255,
-            part_of=best.part_of(bundle.sha256),
-            measure=measure,
-        )
+    model = network.build()
+    goal = capacity(model, cut)
+    filters = round(64 * network.width)  # of the last stage: there are no finer slices
+    above = (
+        bisect.bisect_left(range(1, filters), goal, key=lambda n: capacity(slice_width(model, n / filters).model)) + 1
+    )
+    slices = [slice_width(model, count / filters) for count in (max(1, above - 1), above)]
+    best = min(slices, key=lambda each: abs(capacity(each.model) - goal))
+    return _export(path, best.model, network.batch_size, best.part_of(Bundle.load(whole).sha256), measure)
+
+
+def _export(path: Path, model: Any, batch_size: int, part_of: Any, measure: bool) -> Path:
+    from model_export import Sgd, export
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    export(
+        model,
+        path,
+        batch_size=batch_size,
+        cuts=() if part_of else (MODERATE, WEAK),
+        optimizer=Sgd(),
+        input_scale=1 / 255,
+        part_of=part_of,
+        measure=measure,
+    )
     return path
 
 

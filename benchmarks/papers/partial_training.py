@@ -44,7 +44,6 @@ from benchmarks.papers.lee import (
     WEAK,
     Network,
     arguments,
-    capacity,
     draw,
     make_bundle,
     make_slice,
@@ -170,7 +169,7 @@ def experiment(setting: Setting, case: str, seed: int) -> str:
         f"seed = {seed}",
         f"rounds = {setting.rounds}",
         'keep_weights = "last"',
-        f'[model]\nbundle = "bundle-{seed}"',
+        '[model]\nbundle = "bundle"',
         '[data]\ntest = "test.npz"',
         f"[evaluate]\nevery = {setting.evaluate_every}",
         f'[strategy]\nname = "{strategy}"\nfraction = {fraction:.6g}',
@@ -185,14 +184,14 @@ def experiment(setting: Setting, case: str, seed: int) -> str:
         if not count:
             continue
         if part == "variant":
-            lines.append(f'[[variants]]\nname = "{kind}"\nbundle = "{kind}-{seed}"')
+            lines.append(f'[[variants]]\nname = "{kind}"\nbundle = "{kind}"')
         value = kind if part == "variant" else cuts[kind]
         lines.append(f'[[groups]]\nname = "{kind}"\ndevices = ["{kind}-*"]\n{part} = "{value}"')
     return "\n".join(lines) + "\n"
 
 
 def prepare(setting: Setting, seed: int, folder: Path) -> None:
-    """Make what is missing of a seed's bundles and of its clients' data."""
+    """Make what is missing of the bundles and of a seed's clients' data."""
     cifar10_file(folder / "test.npz", "test", setting.test, setting.network.pixels)
     data = folder / f"data-{seed}"
     if not (data / f"{setting.clients - 1:03d}.npz").exists():
@@ -202,20 +201,15 @@ def prepare(setting: Setting, seed: int, folder: Path) -> None:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, x=x[rows], y=y[rows])
             write_atomically(data / f"{index:03d}.npz", buffer.getvalue())
-    make_parts(setting.network, seed, folder)
+    make_parts(setting.network, folder)
 
 
-def make_parts(network: Network, seed: int, folder: Path, *, measure: bool = False) -> dict[str, Path]:
+def make_parts(network: Network, folder: Path, *, measure: bool = False) -> dict[str, Path]:
     """Export what is missing of the whole network with its cuts, and of the slices of their capacities."""
-    whole = make_bundle(folder / f"bundle-{seed}", network, seed, cuts=(MODERATE, WEAK), measure=measure)
-    paths = {"strong": whole}
-    for kind, cut in (("moderate", MODERATE), ("weak", WEAK)):
-        paths[kind] = folder / f"{kind}-{seed}"
-        if not paths[kind].exists():
-            model = network.build(seed)
-            share = capacity(model, cut) / capacity(model)
-            make_slice(paths[kind], network, seed, whole, share, measure=measure)
-    return paths
+    whole = make_bundle(folder / "bundle", network, measure=measure)
+    cuts = {"moderate": MODERATE, "weak": WEAK}
+    slices = {kind: make_slice(folder / kind, network, whole, cut, measure=measure) for kind, cut in cuts.items()}
+    return {"strong": whole, **slices}
 
 
 Found = Mapping[str, Sequence[CaseRun]]
@@ -289,7 +283,7 @@ def _mixture(name: str, found: Found, cases: Sequence[str], paper: tuple[float, 
 
 def timing_rows(network: Network, folder: Path) -> list[dict[str, str]]:
     """Export the paper's network with its measured costs, unless that is done; return the table of step times."""
-    paths = make_parts(network, 0, folder, measure=True)
+    paths = make_parts(network, folder, measure=True)
     cuts = dict(zip(KINDS, ("", MODERATE, WEAK)))
     bundles = {kind: Bundle.load(path).manifest for kind, path in paths.items()}
 
@@ -347,7 +341,7 @@ def main() -> None:
         for seed in range(options.seeds):
             prepare(setting, seed, folder)
             for case in setting.cases:
-                run = run_case(folder, f"{case}-seed{seed}", experiment(setting, case, seed))
+                run = run_case(folder, f"{case}-seed{seed}", experiment(setting, case, seed), in_process=True)
                 print(f"seed {seed}, {case}: accuracy {run.final:.4f}", flush=True)
     found = done(setting, options.seeds, folder)
     show(growth_rows(setting, found), options.write, "partial training growth")
