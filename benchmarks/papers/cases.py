@@ -84,7 +84,9 @@ class CaseRun:
         return sum((row.download_bytes or 0) + (row.upload_bytes or 0) for row in self.devices)
 
 
-def run_case(folder: Path, name: str, experiment: str, *, command: str = "simulate") -> CaseRun:
+def run_case(
+    folder: Path, name: str, experiment: str, *, command: str = "simulate", in_process: bool = False
+) -> CaseRun:
     """Simulate an experiment, or go on with it, or read what it came to.
 
     Parameters
@@ -98,6 +100,8 @@ def run_case(folder: Path, name: str, experiment: str, *, command: str = "simula
         starts it anew.
     command
         ``train`` does it with client processes.
+    in_process
+        Do it in this process instead of one of its own, which imports TensorFlow once for all cases.
 
     Raises
     ------
@@ -112,22 +116,47 @@ def run_case(folder: Path, name: str, experiment: str, *, command: str = "simula
     begun = sorted(path for path in runs.iterdir() if (path / DATABASE).exists()) if runs.is_dir() else []
     if not begun or _status(begun[-1]) != "finished":
         words = ["--resume", str(begun[-1])] if begun else [str(file)]
-        program = [sys.executable, "-m", "python_server.cli", command, *words, "--runs", str(runs)]
-        done = subprocess.run(program, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
-        if done.returncode:
-            raise SystemExit(f"{file}: `{command}` ended with status {done.returncode}")
+        status = _do(command, [*words, "--runs", str(runs)], folder, in_process=in_process)
+        if status:
+            raise SystemExit(f"{file}: `{command}` ended with status {status}")
         begun = sorted(path for path in runs.iterdir() if (path / DATABASE).exists())
-    with RunReader(begun[-1]) as reader:
-        return CaseRun(begun[-1], reader.rounds(), reader.device_rounds())
+    return _read(begun[-1])
 
 
-def finished_case(folder: Path, name: str) -> CaseRun | None:
-    """Return the run of a case that has been run to its end by `run_case`, whatever its experiment; else None."""
-    for run in sorted((folder / name).glob("*/"), reverse=True):
-        if (run / DATABASE).exists() and _status(run) == "finished":
-            with RunReader(run) as reader:
-                return CaseRun(run, reader.rounds(), reader.device_rounds())
-    return None
+def _do(command: str, words: Sequence[str], folder: Path, *, in_process: bool) -> int:
+    if in_process:
+        from python_server.cli import main
+
+        return main([command, *words])
+    program = [sys.executable, "-m", "python_server.cli", command, *words]
+    return subprocess.run(program, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode
+
+
+def finished_case(folder: Path, name: str, experiment: str | None = None) -> CaseRun | None:
+    """Read what `run_case` came to, without running anything.
+
+    Parameters
+    ----------
+    folder, name
+        As for `run_case`.
+    experiment
+        The text that the run must have been of; None: any.
+
+    Returns
+    -------
+    CaseRun or None
+        None if no such run has finished.
+    """
+    file, runs = folder / f"{name}.toml", folder / name
+    if not runs.is_dir() or (experiment is not None and file.read_text(encoding="utf-8") != experiment):
+        return None
+    begun = sorted(path for path in runs.iterdir() if (path / DATABASE).exists())
+    return next((_read(run) for run in reversed(begun) if _status(run) == "finished"), None)
+
+
+def _read(run: Path) -> CaseRun:
+    with RunReader(run) as reader:
+        return CaseRun(run, reader.rounds(), reader.device_rounds())
 
 
 def _status(run: Path) -> str:
@@ -135,13 +164,22 @@ def _status(run: Path) -> str:
         return reader.status
 
 
-def cifar10(part: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+def cifar10(part: str, count: int, pixels: int = 32) -> tuple[np.ndarray, np.ndarray]:
     """Return the first images of CIFAR-10's ``train`` or ``test``, which are in random order, and their labels.
+
+    Parameters
+    ----------
+    part
+        ``train`` or ``test``.
+    count
+        How many images.
+    pixels
+        Height and width; below 32 each pixel is the mean of those that it stands for.
 
     Returns
     -------
     images : ndarray
-        uint8 ``[count, 32, 32, 3]``.
+        uint8 ``[count, pixels, pixels, 3]``.
     labels : ndarray
         int64 ``[count]``.
 
@@ -156,16 +194,17 @@ def cifar10(part: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     with np.load(path) as archive:
         content, offsets, labels = (archive[f"{part}_{name}"] for name in ("jpeg", "offsets", "labels"))
     count = min(count, len(labels))
-    x = np.empty((count, 32, 32, 3), np.uint8)
+    x = np.empty((count, pixels, pixels, 3), np.uint8)
     for i in range(count):
-        x[i] = np.asarray(Image.open(io.BytesIO(content[offsets[i] : offsets[i + 1]].tobytes())).convert("RGB"))
+        image = Image.open(io.BytesIO(content[offsets[i] : offsets[i + 1]].tobytes())).convert("RGB")
+        x[i] = np.asarray(image if pixels == 32 else image.resize((pixels, pixels), Image.Resampling.BOX))
     return x, labels[:count].astype(np.int64)
 
 
-def cifar10_file(file: Path, part: str, count: int) -> Path:
+def cifar10_file(file: Path, part: str, count: int, pixels: int = 32) -> Path:
     """Write the first images of a part as a client's data, unless they are there; return the file."""
     if not file.exists():
-        x, y = cifar10(part, count)
+        x, y = cifar10(part, count, pixels)
         file.parent.mkdir(parents=True, exist_ok=True)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, x=x, y=y)

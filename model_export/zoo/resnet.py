@@ -16,7 +16,12 @@ __all__ = ["resnet18", "resnet20"]
 
 
 def resnet20(
-    input_shape: tuple[int, int, int], classes: int, *, width: float = 1.0, project_first: bool = False
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    width: float = 1.0,
+    blocks: int = 3,
+    project_first: bool = False,
 ) -> Any:
     """ResNet-20: three stages of three blocks with 16, 32 and 64 filters.
 
@@ -28,6 +33,8 @@ def resnet20(
         Number of classes.
     width
         Factor on all numbers of filters.
+    blocks
+        Blocks in each stage: the paper's n of its networks of 6n + 2 layers, so 1 is ResNet-8 and 2 ResNet-14.
     project_first
         Whether the very first block's shortcut, too, is a 1x1 convolution with batch norm, though it changes no size.
         So it is in the network of 272,762 parameters that InclusiveFL (Lee, slides, table 1) trains in parts.
@@ -37,7 +44,9 @@ def resnet20(
     keras.Model
         Ends in logits; takes pixels scaled to 0 … 1.
     """
-    return _resnet(input_shape, classes, (16, 32, 64), 3, width, "resnet20", project_first=project_first)
+    return _resnet(
+        input_shape, classes, (16, 32, 64), blocks, width, f"resnet{6 * blocks + 2}", project_first=project_first
+    )
 
 
 def resnet18(input_shape: tuple[int, int, int], classes: int, *, width: float = 1.0) -> Any:
@@ -57,6 +66,8 @@ def _resnet(
 ) -> Any:
     if not width > 0:
         raise ValueError(f"width is {width}; it has to be above 0")
+    if blocks < 1:
+        raise ValueError(f"blocks is {blocks}; each stage has to have at least one")
     widths = [max(1, round(count * width)) for count in filters]
     inputs = keras.Input(input_shape)
     x = _conv(inputs, widths[0], 3, 1, "stem")

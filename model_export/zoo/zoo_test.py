@@ -69,6 +69,7 @@ def test_resnet20_is_the_papers_but_for_the_shortcuts() -> None:
     # He et al., table 6: 0.27 M. Two 1x1 convolutions with batch norm in place of zero padding: 16*32 + 32*64 + 4*48.
     assert parameters(build("resnet20", (32, 32, 3), 10)) == 269_722 + 2_560 + 192
     assert build("resnet20", (32, 32, 3), 10, width=0.5).get_layer("stage3_block1_conv1").filters == 32
+    assert [build("resnet20", (32, 32, 3), 10, blocks=n).name for n in (1, 2, 3)] == ["resnet8", "resnet14", "resnet20"]
 
 
 def test_resnet18_has_the_usual_size() -> None:
@@ -102,6 +103,7 @@ def test_sensor_lstm_reads_one_way_or_both() -> None:
             "no architecture is called 'resnet'; there are keyboard_lstm, mlp, mobilenet_v1, ",
         ),
         (("small_cnn", (32, 32, 3), 5), {"width": 2}, "small_cnn has no option 'width'; it has filters, dropout"),
+        (("resnet20", (32, 32, 3), 5), {"blocks": 0}, r"resnet20 cannot be built for input .*: blocks is 0"),
         (("resnet20", (32, 32, 3), 5), {"width": 0}, r"resnet20 cannot be built for input .*: width is 0"),
         (("shufflenet_v2", (32, 32, 3), 5), {"width": 0.7}, r"width is 0.7; the paper has 0.5, 1.0, 1.5, 2.0"),
         (("sensor_cnn", (32, 32, 3), 5), {}, r"sensor_cnn cannot be built .* readings by channels"),

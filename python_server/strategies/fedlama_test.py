@@ -12,6 +12,7 @@ from python_server.aggregate import Aggregator
 from python_server.errors import FleetError
 from python_server.strategies import Contribution, Device, FedLama, FedLamaOptions, Plan, StrategyState, TrainSettings
 from python_server.strategies.fedlama import intervals
+from python_server.variants import Variant
 from python_server.wire import Outbox
 
 DEVICES = [Device(f"id{i}", f"name{i}", "cpu", 10, {"keeps-weights": True}) for i in range(4)]
@@ -89,6 +90,23 @@ def test_the_discrepancy_is_the_paper_s() -> None:
         offset = 1 if layer == "norm" else 0
         values = [np.float32(offset) + np.float32(spread * place) for place in range(4)]
         assert found[layer] == pytest.approx(np.var(values, dtype=np.float64), rel=1e-4)
+
+
+def test_moving_statistics_travel_with_their_layer_and_do_not_count(variants: Mapping[str, Variant]) -> None:
+    strategy = a_strategy(phi=3).bind({"": variants[""]}, ())
+    weights = {path: np.zeros(shape, np.float32) for path, shape in (("one/kernel", (8, 2)), ("one/m", (2,)))}
+    state = strategy.start({**weights, "two/m": np.zeros(2, np.float32)})
+    assert state.values["sizes"] == {"one": 16, "two": 0}
+    plan = strategy.select(state, 1, DEVICES, chance(1))["id0"]
+    assert plan.reply == {"one/kernel", "one/m", "two/m"}
+    used = [Contribution(DEVICES[0], 10, 10, 10, 10, distances={"one/kernel": 2.0, "one/m": 1000.0, "two/m": 5.0})]
+    before = {**weights, "two/m": np.zeros(2, np.float32)}
+    state, _ = strategy.finish(state, before, dict(before), used)
+    assert state.values["discrepancies"] == {"one": 2.0 / 16, "two": 0.0}
+
+
+def test_a_layer_without_parameters_is_due_in_every_round() -> None:
+    assert intervals({"a": 0.0, "b": 1.0, "c": 2.0}, {"a": 0, "b": 50, "c": 50}, 2) == {"a": 1, "b": 2, "c": 1}
 
 
 def test_a_layer_s_discrepancy_is_per_local_step() -> None:
