@@ -6,6 +6,7 @@ No number is there without a source; what no source says is left out. So every f
 from __future__ import annotations
 
 import fnmatch
+import functools
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -180,6 +181,11 @@ def load_profile(name: str) -> Profile:
     """
     if name not in catalog():
         raise ProfileError(f"no device profile {name!r}; there are: {', '.join(catalog())}")
+    return _of_catalog(name)
+
+
+@functools.cache
+def _of_catalog(name: str) -> Profile:
     return read_profile(_CATALOG / f"{name}.toml")
 
 
