@@ -38,10 +38,11 @@ mv -f "$1.part" "$1"
 _FRESH = 'cat > "$1.part"' + _FINISH
 _GO_ON = 'cat >> "$1.part"' + _FINISH
 _SHA = """if [ -f "$1" ]; then sha256sum < "$1" | cut -d ' ' -f 1; fi"""
+# Not df and awk: Android before 12 has no awk. Not multiplied there: its shell counts in 32 bits.
 _FREE = """
 path=$1
 while [ ! -e "$path" ]; do path=$(dirname "$path"); done
-df -Pk "$path" | tail -n 1 | awk '{ print $4 }'
+stat -f -c '%a %S' "$path"
 """
 # A log may grow while it is read: what is there now is what is fetched.
 _SIZE_AND_SHA = """
@@ -166,7 +167,8 @@ def remote_sha256(channel: Channel, path: str) -> str | None:
 
 def free_bytes(channel: Channel, path: str) -> int:
     """Return the bytes that may be written at a path or its nearest parent."""
-    return int(check(channel, script(_FREE, path)).text) * 1024
+    blocks, size = check(channel, script(_FREE, path)).text.split()
+    return int(blocks) * int(size)
 
 
 def file_sha256(path: Path) -> str:
