@@ -1,5 +1,25 @@
 """What is known of each kind of device: profiles, their schema, power models."""
 
-from device_profiles.profile import PowerModel, Profile, ProfileError, catalog, load_profile
+from device_profiles.profile import (
+    Cluster,
+    EnergySource,
+    Identity,
+    PowerModel,
+    Profile,
+    ProfileError,
+    catalog,
+    load_profile,
+    match,
+)
 
-__all__ = ["PowerModel", "Profile", "ProfileError", "catalog", "load_profile"]
+__all__ = [
+    "Cluster",
+    "EnergySource",
+    "Identity",
+    "PowerModel",
+    "Profile",
+    "ProfileError",
+    "catalog",
+    "load_profile",
+    "match",
+]
