@@ -105,8 +105,8 @@ def watch_link(connection: socket.socket) -> None:
     for level, option, value in (
         (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
         (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
-        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", DEAD_LINK_S // 3),
-        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", DEAD_LINK_S // 3),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", max(1, DEAD_LINK_S // 3)),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", max(1, DEAD_LINK_S // 3)),
         (socket.IPPROTO_TCP, "TCP_KEEPCNT", 2),
         (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 1000 * DEAD_LINK_S),
     ):
