@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import zipfile
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ _MODEL_EXPORT = (
 _STAMP = (1980, 1, 1, 0, 0, 0)
 
 
+@functools.cache
 def client_archive() -> bytes:
     """Return a zip of the Python client's packages, as they are on this host."""
     assert device_profiles.__file__ is not None

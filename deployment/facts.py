@@ -13,26 +13,30 @@ from deployment.runtimes import Platform
 
 __all__ = ["platform", "read_facts"]
 
-_ASK = r"""
+_PLATFORM = r"""
 python=$1
 say() { [ -z "$2" ] || printf '%s=%s\n' "$1" "$(printf '%s' "$2" | tr '\n' ' ')"; }
 first() { [ ! -r "$1" ] || tr -d '\000' < "$1" 2> /dev/null | head -n 1; }
 say machine "$(uname -m)"
+say glibc "$(getconf GNU_LIBC_VERSION 2> /dev/null | sed 's/^glibc //')"
+say jetson_linux "$(first /etc/nv_tegra_release)"
+"$python" -c '
+import struct, sys
+print("python=%d.%d" % sys.version_info[:2])
+print("pointer_bits=%d" % (8 * struct.calcsize("P")))' 2> /dev/null || true
+"""
+_REST = r"""
 say kernel "$(uname -r)"
 say host_name "$(uname -n)"
 say system "$(. /etc/os-release 2> /dev/null && printf %s "${PRETTY_NAME:-}")"
 say board "$(first /proc/device-tree/model)"
 [ ! -r /proc/device-tree/compatible ] ||
   say device_tree_compatible "$(tr '\000' '\n' < /proc/device-tree/compatible)"
-say jetson_linux "$(first /etc/nv_tegra_release)"
 say cores "$(grep -c '^processor' /proc/cpuinfo 2> /dev/null)"
 say memory_kib "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo 2> /dev/null)"
 say free_kib "$(df -Pk . | tail -n 1 | awk '{ print $4 }')"
 say boot_id "$(first /proc/sys/kernel/random/boot_id)"
 say clock_s "$(date +%s)"
-say glibc "$(getconf GNU_LIBC_VERSION 2> /dev/null | sed 's/^glibc //')"
-say python "$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2> /dev/null)"
-say pointer_bits "$("$python" -c 'import struct; print(struct.calcsize("P") * 8)' 2> /dev/null)"
 say governor "$(cat /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor 2> /dev/null | sort -u)"
 for zone in /sys/class/thermal/thermal_zone*; do
   [ ! -r "$zone/temp" ] || say "thermal.$(first "$zone/type")" "$(cat "$zone/temp" 2> /dev/null)"
@@ -53,13 +57,15 @@ _JETPACKS = {32: 4, 34: 5, 35: 5, 36: 6}
 """Major versions of JetPack by the release of Jetson Linux in ``/etc/nv_tegra_release``."""
 
 
-def read_facts(connector: Connector, python: str = "python3") -> dict[str, str]:
+def read_facts(connector: Connector, python: str = "python3", *, only_platform: bool = False) -> dict[str, str]:
     """Ask a board for its facts.
 
     Parameters
     ----------
     python
         The interpreter to ask for.
+    only_platform
+        Just what `platform` needs: an old board takes a moment for the rest.
 
     Returns
     -------
@@ -70,7 +76,7 @@ def read_facts(connector: Connector, python: str = "python3") -> dict[str, str]:
         it tells them.
     """
     facts: dict[str, str] = {}
-    for line in check(connector, script(_ASK, python)).text.splitlines():
+    for line in check(connector, script(_PLATFORM if only_platform else _PLATFORM + _REST, python)).text.splitlines():
         name, separator, value = line.partition("=")
         if separator:
             facts[name] = value.strip()
