@@ -58,6 +58,7 @@ class AndroidRoot:
         os.mknod(path / "dev/null", 0o666 | 0o020000, os.makedev(1, 3))
         os.chmod(path / "dev/null", 0o666)
         (path / "proc/meminfo").write_text("MemTotal:        7812345 kB\nMemFree:          123456 kB\n")
+        (path / "proc/uptime").write_text("4711.42 30000.00\n")
         self._programs()
         os.mkfifo(path / "dev/android/calls")
         # Opened for both, so that it never ends.

@@ -28,37 +28,37 @@ def is_android(connector: Connector) -> bool:
     return connector.run(["getprop", "ro.build.version.sdk"]).text.isdecimal()
 
 
-def android_facts(connector: Connector) -> dict[str, str | int | float]:
+def android_facts(connector: Connector) -> dict[str, str]:
     """Ask an Android device for its facts; those that it does not give are left out.
 
     Returns
     -------
-    ``ro.product.model``, ``ro.product.device`` (with which a profile is matched), ``profile``, ``system``, ``sdk``,
-    ``manufacturer``, ``build``, ``abis``, ``cores``, ``memory_bytes``, ``free_bytes``, ``battery_percent``,
-    ``battery_temperature_c``, ``plugged``, ``thermal_status`` (0: none, 1: light, ... 6: shutdown; Android 10 and
-    later), ``governors``.
+    dict
+        Text by name, as `deployment.facts.read_facts` calls it where it is the same: ``board``, ``system``,
+        ``machine``, ``cores``, ``memory_kib``, ``free_kib``, ``governor``, ``battery.battery``, ``thermal.battery``
+        (thousandths of a degree), ``energy``. Also ``ro.product.model``, ``ro.product.device``, ``sdk``, ``abis``,
+        ``build``, ``profile`` and ``thermal_status`` (0: none, 1: light, ... 6: shutdown; Android 10 and later).
     """
     parts = _parts(check(connector, script(_ASK)).text)
     properties = dict(re.findall(r"^\[(.+?)\]: \[(.*)\]\r?$", parts.get("properties", ""), re.MULTILINE))
-    facts: dict[str, str | int | float] = {}
-    for name, source in (
-        ("ro.product.model", "ro.product.model"),
-        ("ro.product.device", "ro.product.device"),
-        ("manufacturer", "ro.product.manufacturer"),
-        ("build", "ro.build.fingerprint"),
-        ("abis", "ro.product.cpu.abilist"),
-    ):
-        if properties.get(source):
-            facts[name] = properties[source]
-    if (sdk := properties.get("ro.build.version.sdk", "")).isdecimal():
-        facts["sdk"] = int(sdk)
-        facts["system"] = f"Android {properties.get('ro.build.version.release', '?')} (API {sdk})"
-    facts["profile"] = match({key: str(value) for key, value in facts.items()}).name
-    facts.update(_hardware(parts))
-    facts.update(_battery(parts.get("battery", "")))
+    maker, model = properties.get("ro.product.manufacturer", ""), properties.get("ro.product.model", "")
+    sdk, abis = properties.get("ro.build.version.sdk", ""), properties.get("ro.product.cpu.abilist", "")
+    facts = {
+        "board": f"{maker} {model}".strip(),
+        "ro.product.model": model,
+        "ro.product.device": properties.get("ro.product.device", ""),
+        "system": f"Android {properties.get('ro.build.version.release', '?')} (API {sdk})" if sdk else "",
+        "sdk": sdk,
+        "machine": abis.partition(",")[0],
+        "abis": abis,
+        "build": properties.get("ro.build.fingerprint", ""),
+        **_hardware(parts),
+        **_battery(parts.get("battery", "")),
+    }
+    facts["profile"] = match(facts).name
     if found := re.search(r"Thermal Status: (\d+)", parts.get("thermal", "")):
-        facts["thermal_status"] = int(found[1])
-    return facts
+        facts["thermal_status"] = found[1]
+    return {name: value for name, value in facts.items() if value}
 
 
 def _parts(text: str) -> dict[str, str]:
@@ -66,27 +66,27 @@ def _parts(text: str) -> dict[str, str]:
     return dict(zip(found[1::2], (part.strip() for part in found[2::2])))
 
 
-def _hardware(parts: dict[str, str]) -> dict[str, str | int | float]:
-    facts: dict[str, str | int | float] = {}
+def _hardware(parts: dict[str, str]) -> dict[str, str]:
+    facts = {"governor": " ".join(sorted(set(parts.get("governors", "").split())))}
     if found := re.search(r"MemTotal:\s+(\d+) kB", parts.get("memory", "")):
-        facts["memory_bytes"] = int(found[1]) * 1024
+        facts["memory_kib"] = found[1]
     if cores := len(re.findall(r"\bcpu\d+\b", parts.get("cores", ""))):
-        facts["cores"] = cores
+        facts["cores"] = str(cores)
     if found := re.fullmatch(r"(\d+) (\d+)", parts.get("storage", "")):
-        facts["free_bytes"] = int(found[1]) * int(found[2])
-    if governors := sorted(set(parts.get("governors", "").split())):
-        facts["governors"] = " ".join(governors)
+        facts["free_kib"] = str(int(found[1]) * int(found[2]) // 1024)
     return facts
 
 
-def _battery(text: str) -> dict[str, str | int | float]:
+_STATES = {"2": "Charging", "3": "Discharging", "4": "Not charging", "5": "Full"}
+"""``BatteryManager.BATTERY_STATUS_...`` in the kernel's words."""
+
+
+def _battery(text: str) -> dict[str, str]:
     said = dict(re.findall(r"^\s*([\w ]+): (\S+)\s*$", text, re.MULTILINE))
-    facts: dict[str, str | int | float] = {}
+    facts: dict[str, str] = {}
     if (level := said.get("level", "")).isdecimal():
-        facts["battery_percent"] = int(level)
+        facts["battery.battery"] = f"{level}% {_STATES.get(said.get('status', ''), 'Unknown')}"
+        facts["energy"] = "battery"
     if (tenths := said.get("temperature", "")).isdecimal():
-        facts["battery_temperature_c"] = int(tenths) / 10
-    powered = [kind for kind in ("AC", "USB", "Wireless", "Dock") if said.get(f"{kind} powered") == "true"]
-    if said:
-        facts["plugged"] = " ".join(powered) or "no"
+        facts["thermal.battery"] = str(int(tenths) * 100)
     return facts

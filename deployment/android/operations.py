@@ -7,6 +7,7 @@ is the app's own `CONFIGURE`, which takes all settings or none.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import shlex
@@ -21,6 +22,7 @@ from deployment.connector import Connector, Progress, check, script
 from deployment.errors import InventoryError, NotThereError
 from deployment.steps import Step
 from model_export.bundle import Bundle
+from model_export.files import write_atomically
 
 __all__ = ["AppPlan", "collect", "collected", "logs", "push", "start", "stop", "uninstall"]
 
@@ -113,8 +115,15 @@ def uninstall(connector: Connector) -> Iterator[Step]:
         yield Step("uninstall the app, its key and its results", _doing(lambda: _remove(connector)))
 
 
-def collect(connector: Connector, target: Path) -> Iterator[Step]:
+def collect(
+    connector: Connector, target: Path, state: Callable[[], Mapping[str, object]] | None = None
+) -> Iterator[Step]:
     """Copy the results of the last start into a folder of this computer.
+
+    Parameters
+    ----------
+    state
+        Returns the state that the phone is in, for ``facts.json``.
 
     Raises
     ------
@@ -127,6 +136,9 @@ def collect(connector: Connector, target: Path) -> Iterator[Step]:
         raise NotThereError(connector.name, f"there are no results in {folder} yet", "has it taken part in a round?")
     for name in sorted(names):
         yield Step(f"fetch {name}", _fetch(connector, f"{folder}/{name}", target / name))
+    if state is not None:
+        written = state
+        yield Step("write down its state (facts.json)", _doing(lambda: _write_state(target, written())))
 
 
 def collected(target: Path) -> dict[str, object]:
@@ -179,6 +191,12 @@ class _Local:
 
 def _fetch(connector: Connector, source: str, target: Path) -> Callable[[Progress], int]:
     return lambda progress: connector.get(source, target, progress=progress)
+
+
+def _write_state(target: Path, state: Mapping[str, object]) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    write_atomically(target / "facts.json", json.dumps({"collected": now, **state}, indent=1).encode())
 
 
 def _running(connector: Connector) -> bool:
