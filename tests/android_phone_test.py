@@ -203,6 +203,34 @@ def test_an_apk_that_the_phone_cannot_run_does_not_travel(bench: Bench, tmp_path
     assert bench.adbd.received_bytes < 20_000
 
 
+def _built_apk() -> Path:
+    target = Path(__file__).resolve().parent.parent / "android_app" / "app" / "target"
+    built = sorted(target.glob("pocketfleet-*-release-arm64-v8a.apk"))
+    if "POCKETFLEET_APK" in os.environ:
+        built.append(Path(os.environ["POCKETFLEET_APK"]))
+    if not built:
+        pytest.skip("needs an APK: android_app/build_apk release --abi arm64-v8a, or name one with POCKETFLEET_APK")
+    return built[-1]
+
+
+def test_the_real_apk(bench: Bench) -> None:
+    apk = _built_apk()
+    bench.plan = AppPlan(apk, bench.plan.settings, bench.plan.files)
+    bench.push()
+    assert bench.phone.base.read_bytes() == apk.read_bytes()
+    carry_out(android.start(bench.connector))
+    assert android.status(bench.connector).running
+    carry_out(android.uninstall(bench.connector))
+    # A phone that says less of itself than it should: the package manager has the last word.
+    bench.phone.properties["ro.build.version.sdk"] = "25"
+    with pytest.raises(PlatformError):
+        bench.push()
+    bench.phone.properties["ro.product.cpu.abilist"] = ""
+    bench.phone.properties["ro.build.version.sdk"] = "34"
+    with pytest.raises(PlatformError, match="the app has no code for its processor"):
+        bench.push()
+
+
 def test_wrong_settings_are_refused_by_the_app_and_tried_again(bench: Bench) -> None:
     bench.push()
     bench.plan = AppPlan(bench.plan.apk, {**bench.plan.settings, "colour": "red"}, bench.plan.files)
@@ -225,6 +253,18 @@ def test_an_app_that_is_not_there_or_does_not_start(bench: Bench, tmp_path: Path
         carry_out(android.start(bench.connector))
     with pytest.raises(NotThereError, match="there are no results in /sdcard/Android/data/.*has it taken part"):
         carry_out(android.collect(bench.connector, tmp_path / "results"))
+
+
+def test_results_that_only_the_app_may_read(bench: Bench, tmp_path: Path) -> None:
+    bench.push()
+    bench.phone.files = "/data/user/0/org.pocketfleet.app/files/exchange"
+    carry_out(android.start(bench.connector))
+    with pytest.raises(PlatformError, match="keeps its results to itself .run-as: package not debuggable"):
+        carry_out(android.collect(bench.connector, tmp_path / "results"))
+    bench.phone.debuggable = True
+    assert carry_out(android.collect(bench.connector, tmp_path / "results")).steps == 3
+    assert (tmp_path / "results" / "rounds.jsonl").read_text() == '{"round": 1}\n'
+    assert android.logs(bench.connector) == "1700000000.250 INFO event=connected"
 
 
 def test_an_app_that_does_not_stop_is_ended_by_force(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

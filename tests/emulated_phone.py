@@ -7,7 +7,10 @@ sees them. It installs what it is given without running it.
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import subprocess
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,6 +45,8 @@ class EmulatedPhone:
         What the package manager says instead of installing.
     never_stops
         The app does not react to being stopped.
+    files, debuggable
+        Where the app keeps its results; whether ``run-as`` lets the shell in.
     calls
         Every command that it was asked.
     """
@@ -60,6 +65,8 @@ class EmulatedPhone:
     )
     refuse_install: str = ""
     never_stops: bool = False
+    files: str = FILES
+    debuggable: bool = False
     settings: dict[str, str] = field(default_factory=dict)
     limits: dict[str, str] = field(default_factory=dict)
     running: bool = False
@@ -95,6 +102,13 @@ class EmulatedPhone:
     def _pidof(self, words: list[str]) -> Answer:
         return (0, "4711\n") if self.running else (1, "")
 
+    def _run_as(self, words: list[str]) -> Answer:
+        assert words[0] == PACKAGE, words
+        if not self.debuggable:
+            return 1, f"run-as: package not debuggable: {PACKAGE}\n"
+        path = self.root.file(words[-1])
+        return 0, "\n".join(sorted(os.listdir(path))) if words[1] == "ls" else path.read_text()
+
     def _pm(self, words: list[str]) -> Answer:
         if words[0] == "path":
             return (0, f"package:/data/app/{PACKAGE}-1/base.apk\n") if self.base.exists() else (1, "")
@@ -109,11 +123,32 @@ class EmulatedPhone:
         source = self.root.file(words[-1])
         if self.refuse_install:
             return 1, f"Failure [{self.refuse_install}]\n"
-        if not zipfile.is_zipfile(source):
-            return 1, "Failure [INSTALL_PARSE_FAILED_NOT_APK: Failed to parse]\n"
+        if refusal := self._unfit(source):
+            return 1, f"Failure [{refusal}]\n"
         self.base.parent.mkdir(exist_ok=True)
         shutil.copy(source, self.base)
         return 0, "Success\n"
+
+    def _unfit(self, apk: Path) -> str:
+        """Look into an APK as Android does, if it is a real one."""
+        if not zipfile.is_zipfile(apk):
+            return "INSTALL_PARSE_FAILED_NOT_APK: Failed to parse"
+        with zipfile.ZipFile(apk) as archive:
+            if archive.getinfo("AndroidManifest.xml").file_size < 100 or shutil.which("aapt2") is None:
+                return ""  # made by a test
+        said = subprocess.run(["aapt2", "dump", "badging", apk], capture_output=True, text=True, check=True).stdout
+        assert f"package: name='{PACKAGE}'" in said
+        oldest = re.search(r"^(?:minSdkVersion|sdkVersion):'(\d+)'", said, re.MULTILINE)
+        assert oldest is not None
+        if int(self.properties["ro.build.version.sdk"]) < int(oldest[1]):
+            return f"INSTALL_FAILED_OLDER_SDK: Requires newer sdk version #{oldest[1]}"
+        native = re.search(r"^native-code: (.+)$", said, re.MULTILINE)
+        if native and not set(re.findall(r"'(.+?)'", native[1])) & set(self._abis()):
+            return "INSTALL_FAILED_NO_MATCHING_ABIS: Failed to extract native libraries"
+        return ""
+
+    def _abis(self) -> list[str]:
+        return self.properties["ro.product.cpu.abilist"].split(",")
 
     def _am(self, words: list[str]) -> Answer:
         if words[0] == "force-stop":
@@ -149,7 +184,7 @@ class EmulatedPhone:
 
     def _results(self) -> str:
         out = self.limits.get("out", "")
-        return f"{FILES}/results{'-' + out if out else ''}"
+        return f"{self.files}/results{'-' + out if out else ''}"
 
     def _app_status(self, settings: dict[str, str]) -> dict[str, object]:
         self.root.file(self._results()).mkdir(parents=True, exist_ok=True)

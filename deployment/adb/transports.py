@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -174,5 +175,8 @@ def usb_serials() -> list[str]:
         from adb_shell.transport import usb_transport
     except (ImportError, OSError):
         return []
-    found = usb_transport.UsbTransport.find_all_adb_devices(default_transport_timeout_s=1)
-    return sorted({str(device.serial_number) for device in found})
+    serials = set()
+    for device in usb_transport.UsbTransport.find_all_adb_devices(default_transport_timeout_s=1):
+        with contextlib.suppress(usb_transport.usb1.USBError):  # one that we may not open
+            serials.add(str(device.serial_number))
+    return sorted(serials)

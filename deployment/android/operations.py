@@ -12,14 +12,14 @@ import hashlib
 import json
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deployment import transfer
 from deployment.android import app, packages
-from deployment.connector import Connector, Progress, check, script
-from deployment.errors import InventoryError, NotThereError
+from deployment.connector import Completed, Connector, Progress, check, script
+from deployment.errors import InventoryError, NotThereError, PlatformError
 from deployment.steps import Step
 from model_export.bundle import Bundle
 from model_export.files import write_atomically
@@ -131,7 +131,7 @@ def collect(
         There are none.
     """
     folder = app.status(connector).results
-    names = [name for name in connector.run(["ls", folder]).text.split("\n") if name in _RESULT_FILES]
+    names = [name for name in _look(connector, folder, ["ls", folder]).text.split("\n") if name in _RESULT_FILES]
     if not names:
         raise NotThereError(connector.name, f"there are no results in {folder} yet", "has it taken part in a round?")
     for name in sorted(names):
@@ -153,7 +153,7 @@ def collected(target: Path) -> dict[str, object]:
 def logs(connector: Connector, lines: int = 100) -> str:
     """Return the last lines of the client's log, or of Android's own log of the app where it has none yet."""
     folder = app.status(connector).results
-    own = connector.run(["tail", "-n", str(lines), f"{folder}/events.jsonl"])
+    own = _look(connector, folder, ["tail", "-n", str(lines), f"{folder}/events.jsonl"])
     if own.status == 0 and own.stdout.strip():
         return "\n".join(_log_line(line) for line in own.text.splitlines())
     text = f'logcat -d -t "$1" --pid "$(pidof {shlex.quote(app.PACKAGE)})"'
@@ -189,8 +189,36 @@ class _Local:
             return self._connector.put(Path(file.name), self.target, progress=progress)
 
 
+def _look(connector: Connector, folder: str, words: Sequence[str]) -> Completed:
+    """Run a command in a folder of the app's; a private one only the app itself may enter.
+
+    Raises
+    ------
+    deployment.errors.PlatformError
+        The folder is private, and the app is a release, which lets nobody in.
+    """
+    if not folder.startswith("/data/"):
+        return connector.run(words)
+    completed = connector.run(["run-as", app.PACKAGE, *words])
+    if completed.status != 0 and "run-as: " in completed.complaint:
+        raise PlatformError(
+            connector.name,
+            f"it has no shared storage, and its app keeps its results to itself ({completed.complaint})",
+            "share them from the app's screen, or install a debug build",
+        )
+    return completed
+
+
 def _fetch(connector: Connector, source: str, target: Path) -> Callable[[Progress], int]:
-    return lambda progress: connector.get(source, target, progress=progress)
+    def apply(progress: Progress) -> int:
+        if not source.startswith("/data/"):
+            return connector.get(source, target, progress=progress)
+        content = _look(connector, source, ["cat", source]).stdout
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, content)
+        return len(content)
+
+    return apply
 
 
 def _write_state(target: Path, state: Mapping[str, object]) -> None:
