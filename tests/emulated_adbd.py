@@ -1,7 +1,7 @@
 """A strict ADB daemon for tests: it notes every breach of the protocol, asks for keys, and can break off.
 
 It is itself checked with Google's ``adb`` (``tests/adb_test.py``). Source: AOSP, ``packages/modules/adb``,
-``protocol.txt`` and ``shell_protocol.h``.
+``protocol.txt``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ import base64
 import contextlib
 import os
 import queue
-import signal
 import socket
 import struct
-import subprocess
 import threading
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -23,11 +21,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
 
 from tests.android_root import AndroidRoot
+from tests.emulated_shell import EmulatedShell
 
 __all__ = ["EmulatedAdbd", "Faults"]
 
 _HEADER = struct.Struct("<6I")
-_SHELL = struct.Struct("<BI")
 _MASK = 0xFFFFFFFF
 MOST_BYTES = 1 << 18
 """That of Android 8; newer systems take four times as much."""
@@ -326,69 +324,23 @@ class _Connection:
             stream.acknowledged.acquire()
 
     def _shell(self, stream: _Stream, command: str) -> None:
-        process = self._adbd.root.start(command)
-        turn = threading.Lock()
+        def taken() -> None:
+            stream.host_may_write = True
+            self._send("OKAY", stream.local, stream.remote)
 
-        def pump(kind: int) -> None:
-            pipe = process.stdout if kind == 1 else process.stderr
-            assert pipe is not None
-            with pipe:
-                try:
-                    while data := os.read(pipe.fileno(), 1 << 16):
-                        with turn:
-                            self._write(stream, _SHELL.pack(kind, len(data)) + data)
-                except (OSError, EOFError):
-                    _kill(process)
-
-        pumps = [threading.Thread(target=pump, args=(kind,), daemon=True) for kind in (1, 2)]
-        for thread in pumps:
-            thread.start()
-        threading.Thread(target=self._shell_input, args=(stream, process), daemon=True).start()
-        for thread in pumps:
-            thread.join()
-        status = process.wait()
-        try:
-            self._write(stream, _SHELL.pack(3, 1) + bytes([status & 0xFF]))
+        service = EmulatedShell(
+            self._adbd.root.start(command),
+            stream.inbox,
+            write=lambda data: self._write(stream, data),
+            taken=taken,
+            gone=lambda: stream.closed,
+            breaches=self._adbd.breaches,
+        )
+        with contextlib.suppress(OSError, EOFError):
+            service.run()
             if not stream.closed:
                 self._end(stream)
                 self._send("CLSE", stream.local, stream.remote)
-        except (OSError, EOFError):
-            pass
-
-    def _shell_input(self, stream: _Stream, process: subprocess.Popen[bytes]) -> None:
-        buffer = bytearray()
-        pipe = process.stdin
-        assert pipe is not None
-        try:
-            while (data := stream.inbox.get()) is not None:
-                buffer += data
-                while len(buffer) >= _SHELL.size:
-                    kind, size = _SHELL.unpack_from(buffer)
-                    if len(buffer) < _SHELL.size + size:
-                        break
-                    content = bytes(buffer[_SHELL.size : _SHELL.size + size])
-                    del buffer[: _SHELL.size + size]
-                    if kind == 0 and not pipe.closed:
-                        pipe.write(content)
-                        pipe.flush()
-                    elif kind == 4:
-                        pipe.close()
-                    elif kind not in (0, 5):  # 5: the size of a terminal
-                        self._adbd.breaches.append(f"shell packet of kind {kind} from the host")
-                stream.host_may_write = True
-                self._send("OKAY", stream.local, stream.remote)
-        except (OSError, EOFError, ValueError):
-            pass
-        finally:
-            if stream.closed:
-                _kill(process)
-            with contextlib.suppress(OSError):
-                pipe.close()
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGHUP)
 
 
 def _public_key(data: bytes) -> rsa.RSAPublicKey:
