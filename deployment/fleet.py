@@ -22,6 +22,7 @@ from deployment.steps import Report, Step, carry_out
 __all__ = ["Fleet", "Outcome", "Session", "Watcher"]
 
 _TRIES = 3
+_WAIT_S = 3.0
 _SLOWEST_LINK_BYTES_PER_S = 50_000
 """For the time that a device is reserved while something large travels."""
 _LONGEST_STEP_S = 1800
@@ -234,7 +235,7 @@ class Fleet:
             if not error or not again or attempt == _TRIES or self._interrupted.is_set():
                 break
             self.watcher.trouble(device.name, f"{error.partition(';')[0]}; trying again")
-            self._interrupted.wait(3 * attempt)
+            self._interrupted.wait(_WAIT_S * attempt)
         if reserve:
             details: Mapping[str, Any] = {"steps": report.steps, "bytes": report.moved_bytes}
             self.journal.add(device.name, operation, "failed" if error else "done", {**details, "error": error})

@@ -30,6 +30,8 @@ class SshHost:
         Home directory of who logs in.
     key
         Private key that it accepts.
+    gateway
+        This machine's address at the other end of the cable.
     """
 
     def __init__(self, folder: Path, host: str, port: int, *, namespace: str = "", cable: str = "") -> None:
@@ -38,6 +40,7 @@ class SshHost:
         self.folder, self.host, self.port, self._namespace, self._cable = folder, host, port, namespace, cable
         self.home = folder / "home"
         self.home.mkdir(parents=True)
+        self.gateway = f"{host.rpartition('.')[0]}.1"
         self.key = make_key(folder / "client_key")
         self._process: Optional[subprocess.Popen[bytes]] = None
         self.new_host_key()
@@ -137,6 +140,7 @@ def cabled_host(folder: Path, number: int = 0) -> Iterator[SshHost]:
             f"-n {space} addr add {network}.2/24 dev eth0",
             f"-n {space} link set eth0 up",
             f"-n {space} link set lo up",
+            f"-n {space} route add default via {network}.1",
         ):
             subprocess.run(["ip", *words.split()], check=True)
         host = SshHost(folder, f"{network}.2", 22, namespace=space, cable=cable)
