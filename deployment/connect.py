@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from deployment.connector import Connector
@@ -40,4 +41,20 @@ def _ssh(device: DeviceEntry, inventory: Inventory) -> Connector:
     return SshConnector(device, inventory.known_hosts)
 
 
-_OPENERS: dict[str, Callable[[DeviceEntry, Inventory], Connector]] = {"local": _local, "ssh": _ssh}
+def _adb(device: DeviceEntry, inventory: Inventory) -> Connector:
+    from deployment.adb import AdbConnector
+
+    return AdbConnector(
+        device.name, host=device.host, port=device.port, serial=device.serial, key=device.key, tell=_tell
+    )
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+_OPENERS: dict[str, Callable[[DeviceEntry, Inventory], Connector]] = {
+    "local": _local,
+    "ssh": _ssh,
+    "adb": _adb,
+}

@@ -123,7 +123,7 @@ class DeviceEntry:
     host, port, user
         Its address; port 0 is the connector's usual one, an empty user the local user's name.
     key, passphrase
-        Private key file for SSH, and what unlocks it.
+        Private key file for SSH (or for ADB: RSA, without a passphrase; None is our own), and what unlocks it.
     password
         For SSH.
     jump
@@ -136,6 +136,8 @@ class DeviceEntry:
         Its part of the data.
     bundle
         Its own bundle, instead of the server's.
+    apk
+        Of a phone: the app to install; None: as it is installed.
     profile, processor, threads
         As the client's options.
     directory
@@ -148,7 +150,7 @@ class DeviceEntry:
     nice
         Politeness of the client's process, 0 to 19.
     arguments
-        Further ones for the client.
+        Further ones for the client; of a phone: settings of the app, ``NAME=VALUE``.
     """
 
     name: str = setting()
@@ -165,6 +167,7 @@ class DeviceEntry:
     data: Optional[Path] = setting(None)
     test_data: Optional[Path] = setting(None)
     bundle: Optional[Path] = setting(None)
+    apk: Optional[Path] = setting(None)
     profile: str = setting("")
     processor: str = setting("cpu")
     threads: int = setting(0, least=0)

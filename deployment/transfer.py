@@ -21,7 +21,7 @@ __all__ = ["BLOCK_BYTES", "Channel", "download", "file_sha256", "free_bytes", "r
 BLOCK_BYTES = 1 << 18
 _HASH_BYTES_PER_S = 5_000_000
 """An old board under load hashes at least this fast; sets how long we wait."""
-_DAMAGED = 9
+_SHORT, _DAMAGED = 8, 9
 
 _LOOK = """
 if [ -f "$1" ] && [ "$(wc -c < "$1")" -eq "$2" ] && [ "$(sha256sum < "$1" | cut -d ' ' -f 1)" = "$3" ]
@@ -32,7 +32,9 @@ if [ -f "$1.part" ]; then size=$(wc -c < "$1.part"); else size=0; fi
 if [ "$size" -gt "$2" ]; then size=0; fi
 echo "$((size)) $(head -c "$size" "$1.part" 2> /dev/null | sha256sum | cut -d ' ' -f 1)"
 """
+# A command whose link broke reads the end of its input like any other: what it has is a part, and stays.
 _FINISH = f"""
+[ "$(wc -c < "$1.part")" -eq "$3" ] || exit {_SHORT}
 [ "$(sha256sum < "$1.part" | cut -d ' ' -f 1)" = "$2" ] || {{ rm -f "$1.part"; exit {_DAMAGED}; }}
 mv -f "$1.part" "$1"
 """
@@ -108,8 +110,10 @@ def _upload(channel: Channel, file: BinaryIO, target: str, progress: Progress) -
         )
     file.seek(done)
     progress(done, total)
-    words = script(_GO_ON if done else _FRESH, target, digest)
+    words = script(_GO_ON if done else _FRESH, target, digest, str(total))
     completed = channel.feed(words, file, done, total, progress, wait_s=patience_s)
+    if completed.status == _SHORT:
+        raise IntegrityError(channel.name, f"{target} arrived in part", "is somebody else writing it? Run this again")
     if completed.status == _DAMAGED:
         raise IntegrityError(channel.name, f"{target} arrived damaged, and was removed", "run this again")
     if completed.status != 0:

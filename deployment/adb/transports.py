@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -105,8 +106,8 @@ def watch_link(connection: socket.socket) -> None:
     for level, option, value in (
         (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
         (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
-        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", DEAD_LINK_S // 3),
-        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", DEAD_LINK_S // 3),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", max(1, DEAD_LINK_S // 3)),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", max(1, DEAD_LINK_S // 3)),
         (socket.IPPROTO_TCP, "TCP_KEEPCNT", 2),
         (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 1000 * DEAD_LINK_S),
     ):
@@ -174,5 +175,8 @@ def usb_serials() -> list[str]:
         from adb_shell.transport import usb_transport
     except (ImportError, OSError):
         return []
-    found = usb_transport.UsbTransport.find_all_adb_devices(default_transport_timeout_s=1)
-    return sorted({str(device.serial_number) for device in found})
+    serials = set()
+    for device in usb_transport.UsbTransport.find_all_adb_devices(default_transport_timeout_s=1):
+        with contextlib.suppress(usb_transport.usb1.USBError):  # one that we may not open
+            serials.add(str(device.serial_number))
+    return sorted(serials)

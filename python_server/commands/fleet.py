@@ -23,6 +23,7 @@ class Fleet:
     examples = """\
 examples:
   pocketfleet fleet discover 192.168.1.21 192.168.1.22 --user pi     # begin an inventory
+  pocketfleet fleet discover --adb                                   # phones on USB
   pocketfleet fleet trust pi-21                                      # after comparing the fingerprint
   pocketfleet fleet probe
   pocketfleet fleet push --dry-run
@@ -40,7 +41,10 @@ examples:
         actions = parser.add_subparsers(metavar="ACTION", required=True)
         _action(actions, "list", "print the inventory; asks no device", do.list_devices)
         discover = _action(actions, "discover", "add hosts that answer to the inventory", do.discover, devices=False)
-        discover.add_argument("hosts", nargs="+", metavar="HOST[:PORT]", help="where to look")
+        discover.add_argument("hosts", nargs="*", metavar="HOST[:PORT]", help="where to look")
+        discover.add_argument(
+            "--adb", action="store_true", help="look for phones: on USB, known to adb, and on these hosts"
+        )
         discover.add_argument("--user", default="", help="who to log in as (default: you)")
         discover.add_argument("--key", type=Path, metavar="FILE", help="private key to log in with")
         discover.add_argument("--group", default="", metavar="NAME", help="group to put them in")

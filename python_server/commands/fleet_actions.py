@@ -132,17 +132,25 @@ def list_devices(options: argparse.Namespace) -> int:
 
 def discover(options: argparse.Namespace) -> int:
     """Add hosts that answer to the inventory."""
+    from deployment.adb import find_phones
     from deployment.discover import find_hosts
+    from deployment.errors import InventoryError
     from deployment.inventory_edit import add_device
 
-    found, silent = find_hosts(options.hosts, options.inventory, options.user, options.key, options.group)
+    if options.adb:
+        found, silent = find_phones(options.hosts, options.inventory, options.key, options.group, _say)
+    elif options.hosts:
+        found, silent = find_hosts(options.hosts, options.inventory, options.user, options.key, options.group)
+    else:
+        raise InventoryError("name the hosts to look at, or say --adb for phones on USB")
     for device in found:
         add_device(options.inventory, device)
     if options.json:
         print(json.dumps({"added": [asdict(device) for device in found], "silent": silent}, indent=1, default=str))
     else:
         for device in found:
-            print(f"{device.name}: added to {options.inventory}; next: pocketfleet fleet trust {device.name}")
+            action = "probe" if device.connect == "adb" else "trust"
+            print(f"{device.name}: added to {options.inventory}; next: pocketfleet fleet {action} {device.name}")
         for line in silent:
             print(f"pocketfleet: {line}", file=sys.stderr)
     return 1 if silent else 0
@@ -177,6 +185,10 @@ def trust(options: argparse.Namespace) -> int:
     return 0
 
 
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
 def _ask(device: str) -> None:
     from deployment.errors import InventoryError
 
@@ -188,7 +200,7 @@ def _ask(device: str) -> None:
 
 def probe(options: argparse.Namespace) -> int:
     """Ask devices what they are."""
-    from deployment.operations import probe as operation
+    from deployment.managed import managed
 
     def show(outcomes: Sequence[Outcome]) -> None:
         rows = []
@@ -196,34 +208,27 @@ def probe(options: argparse.Namespace) -> int:
             facts = outcome.value["facts"]
             memory = f"{int(facts.get('memory_kib', 0)) / 1e6:.1f} GB"
             what = facts.get("board") or facts.get("host_name", "")
-            python = f"{facts.get('python', 'none')} {outcome.value['runtime']}"
-            rows.append((outcome.device, what, facts.get("system", ""), facts.get("machine", ""), memory, python))
-        _print_table(("name", "board", "system", "machine", "memory", "python, runtime"), rows)
+            python = f"{facts.get('python', '')} {outcome.value['runtime']}".strip()
+            machine, profile = facts.get("machine", ""), outcome.value["profile"]
+            rows.append((outcome.device, what, facts.get("system", ""), machine, memory, python, profile))
+        _print_table(("name", "board", "system", "machine", "memory", "python, runtime", "profile"), rows)
 
-    return _each(options, "probe", lambda inventory: operation.probe, show)
+    return _each(options, "probe", lambda inventory: lambda session: managed(session).probe(), show)
 
 
 def push(options: argparse.Namespace) -> int:
     """Put releases on devices, or go back to the one before."""
-    from deployment.operations import push as operation
-    from deployment.operations.release_for import release_for
+    from deployment.managed import managed
 
     def make(inventory: Inventory) -> Callable[[Session], None]:
-        def work(session: Session) -> None:
-            if options.rollback:
-                session.carry_out(operation.roll_back(session.connector, session.device))
-                return
-            release = release_for(session.connector, session.device, inventory.server)
-            session.carry_out(operation.push(session.connector, session.device, release))
-
-        return work
+        return lambda session: managed(session).push(inventory.server, rollback=options.rollback)
 
     return _each(options, "push", make, _summary, changes=True)
 
 
 def enrol(options: argparse.Namespace) -> int:
     """Enrol devices' keys."""
-    from deployment.operations.key import public_key
+    from deployment.managed import managed
     from python_server.experiment import load_experiment
     from python_server.identity import Identity
 
@@ -237,39 +242,28 @@ def enrol(options: argparse.Namespace) -> int:
             print(f"enrolled {outcome.device} ({outcome.value})")
 
     def work(session: Session) -> str:
-        return identity.enrol(public_key(session.connector, session.device), session.device.name)
+        return identity.enrol(managed(session).public_key(), session.device.name)
 
     return _each(options, "enrol", lambda inventory: work, show)
 
 
 def start(options: argparse.Namespace) -> int:
     """Start clients."""
-    from deployment.facts import read_facts
-    from deployment.operations import start as operation
+    from deployment.managed import managed
 
-    def work(session: Session) -> None:
-        facts = read_facts(session.connector, session.device.python)
-        session.carry_out(operation.start(session.connector, session.device, facts))
-
-    return _each(options, "start", lambda inventory: work, _summary, changes=True)
+    return _each(options, "start", lambda inventory: lambda session: managed(session).start(), _summary, changes=True)
 
 
 def stop(options: argparse.Namespace) -> int:
     """Stop clients."""
-    from deployment.operations import stop as operation
+    from deployment.managed import managed
 
-    return _each(
-        options,
-        "stop",
-        lambda inventory: lambda session: session.carry_out(operation.stop(session.connector, session.device)),
-        _summary,
-        changes=True,
-    )
+    return _each(options, "stop", lambda inventory: lambda session: managed(session).stop(), _summary, changes=True)
 
 
 def status(options: argparse.Namespace) -> int:
     """Ask devices how they are."""
-    from deployment.operations.status import read_status
+    from deployment.managed import managed
 
     def show(outcomes: Sequence[Outcome]) -> None:
         rows = []
@@ -284,51 +278,39 @@ def status(options: argparse.Namespace) -> int:
             rows.append((outcome.device, status.release or "-", running, hot, battery, free, status.last_line[:100]))
         _print_table(("name", "release", "client", "heat", "battery", "free", "last line"), rows)
 
-    return _each(
-        options, "status", lambda inventory: lambda session: read_status(session.connector, session.device), show
-    )
+    return _each(options, "status", lambda inventory: lambda session: managed(session).status(), show)
 
 
 def logs(options: argparse.Namespace) -> int:
     """Print the end of the clients' logs."""
-    from deployment.operations.collect import read_log
+    from deployment.managed import managed
 
     def show(outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             for line in outcome.value.splitlines():
                 print(f"{outcome.device}: {line}" if len(outcomes) > 1 else line)
 
-    return _each(
-        options,
-        "logs",
-        lambda inventory: lambda session: read_log(session.connector, session.device, options.lines),
-        show,
-    )
+    return _each(options, "logs", lambda inventory: lambda session: managed(session).log(options.lines), show)
 
 
 def collect(options: argparse.Namespace) -> int:
     """Fetch logs and states."""
-    from deployment.facts import read_facts
-    from deployment.operations import collect as operation
-
-    def work(session: Session) -> None:
-        facts = read_facts(session.connector, session.device.python)
-        session.carry_out(operation.collect(session.connector, session.device, facts, options.output))
+    from deployment.managed import managed
 
     def show(outcomes: Sequence[Outcome]) -> None:
         _summary(outcomes)
         if outcomes:
             print(f"collected: {options.output}")
 
-    return _each(options, "collect", lambda inventory: work, show)
+    return _each(options, "collect", lambda inventory: lambda session: managed(session).collect(options.output), show)
 
 
 def uninstall(options: argparse.Namespace) -> int:
     """Remove what was put on devices."""
-    from deployment.operations import uninstall as operation
+    from deployment.managed import managed
 
     def work(session: Session) -> None:
-        session.carry_out(operation.uninstall(session.connector, session.device, forget_key=options.forget_key))
+        managed(session).uninstall(forget_key=options.forget_key)
 
     return _each(options, "uninstall", lambda inventory: work, _summary, changes=True)
 
