@@ -63,7 +63,7 @@ class _EngineModel:
         """Return the weights: no simulated device compresses what it is sent."""
         return dict(weights)
 
-    def evaluate(self, weights: Mapping[str, np.ndarray]) -> Optional[Evaluation]:
+    def evaluate(self, weights: Mapping[str, np.ndarray], bundle: str = "") -> Optional[Evaluation]:
         """Evaluate weights on the held-out data; None where there is none."""
         if self._test is None:
             return None
