@@ -22,10 +22,15 @@ What is done is kept under ``--folder``, and a call that was interrupted goes on
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.papers.cases import ROOT, cifar10_file, finished_case, mean_and_range, run_case, write_section
 from benchmarks.papers.dac_clients import (
@@ -96,6 +101,18 @@ def draw(setting: Setting, found: Found, parameters: Mapping[str, int], plots: P
             write_atomically(file, standalone(chart, title).encode())
 
 
+def prepare(setting: Setting, seed: int, folder: Path, searched: Path) -> None:
+    """Make what the runs of a seed need; in another process if Keras is not on TensorFlow here, which exports."""
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        command = [sys.executable, "-m", "benchmarks.papers.dac_federated", *sys.argv[1:]]
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
+        subprocess.run([*command, "--prepare", "--seeds", str(seed + 1)], env=environment, check=True)
+        return
+    cifar10_file(folder / "test.npz", "test", setting.test, setting.pixels)
+    make_data(setting, seed, folder / f"seed{seed}" / "data")
+    make_bundles(setting, seed, folder / f"seed{seed}" / "bundles", searched)
+
+
 def main() -> None:
     """Run what is missing, and show the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -109,6 +126,7 @@ def main() -> None:
     )
     parser.add_argument("--plots", type=Path, help="also draw the figures, into this folder")
     parser.add_argument("--table", action="store_true", help="only show what is done")
+    parser.add_argument("--prepare", action="store_true", help="only make bundles and data, which needs TensorFlow")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the table into this page")
     options = parser.parse_args()
     setting, kind = (PAPER, "-paper") if options.paper else (SMALL, "")
@@ -117,13 +135,13 @@ def main() -> None:
     found: dict[Case, list[dict[str, dict[int, float]]]] = {}
     for seed in range(options.seeds):
         if not options.table:
-            cifar10_file(folder / "test.npz", "test", setting.test, setting.pixels)
-            make_data(setting, seed, folder / f"seed{seed}" / "data")
-            make_bundles(setting, seed, folder / f"seed{seed}" / "bundles", searched)
+            prepare(setting, seed, folder, searched)
+        if options.prepare:
+            continue
         for case in cases(setting):
             text = experiment(setting, case, seed)
-            read = finished_case if options.table else run_case
-            run = read(folder, case.name(seed), text)
+            name = case.name(seed)
+            run = finished_case(folder, name, text) if options.table else run_case(folder, name, text, in_process=True)
             if run is not None:
                 with RunReader(run.path) as reader:
                     found.setdefault(case, []).append(reader.architectures())
