@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.papers import dac
 from benchmarks.papers.cases import CLASSES, cifar10
 from benchmarks.papers.dac_networks import Channels, fresh, narrowed
-from model_export import Bundle, Sgd, export
+from model_export.bundle import Bundle
 from model_export.files import write_atomically
 from model_export.width import slice_channels
 
@@ -159,6 +159,8 @@ def make_bundles(setting: Setting, seed: int, folder: Path, searched: Path) -> N
     names = architecture_names(setting)
     if all((folder / f"{name}.bundle").exists() for name in ["whole", *names]):
         return
+    from model_export import Sgd, export  # needs TensorFlow
+
     search = setting.search
     data = (*dac.images("train", search.train), *dac.images("test", 1))
     found = dac.architectures(search, seed, searched, data)

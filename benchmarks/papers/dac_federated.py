@@ -46,7 +46,7 @@ from benchmarks.papers.dac_clients import (
     make_bundles,
     make_data,
 )
-from model_export import Bundle
+from model_export.bundle import Bundle
 from model_export.files import write_atomically
 from python_server.report.charts import line_chart
 from python_server.report.standalone import standalone
