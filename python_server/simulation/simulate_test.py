@@ -162,7 +162,10 @@ def test_architectures_apart_are_evaluated_reported_and_resumed(
         part = Bundle.load(digits_half)
         assert {path.removeprefix("half:") for path in first} == set(part.initial())
         np.testing.assert_array_equal(first["half:conv2/kernel"], part.initial()["conv2/kernel"])
-        assert "</i>half</span>" in render(gather(run))
+        page = render(gather(run))
+        assert "</i>half</span>" in page
+        assert "<th>Accuracy of half</th>" in page
+        assert f"<td>{accuracies['half'][3]:.3f}</td>" in page
     report_on(whole, as_json=False)
     told = capsys.readouterr().out.splitlines()
     assert told[:2] == [f"accuracy of {name}: {each[3]:.4f}" for name, each in accuracies.items()]
