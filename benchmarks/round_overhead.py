@@ -64,7 +64,7 @@ class Arrays:
         """Return nothing: every client has what it needs."""
         return b""
 
-    def evaluate(self, weights: Any) -> Optional[Evaluation]:
+    def evaluate(self, weights: Any, bundle: str = "") -> Optional[Evaluation]:
         """Evaluate nothing."""
         return None
 

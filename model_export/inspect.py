@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 from model_export import tflite_file
 from model_export.bundle import BASE, MODEL, Bundle
+from model_export.inspect_part import describe_part, render_part
 from model_export.manifest import Manifest
 from model_export.signing import fingerprint
 
@@ -18,11 +19,20 @@ QUANTITIES = {"parameters": "parameters", "macs": "MACs", "activation_bytes": "a
 _MOST_BARS, _BAR = 40, 16
 
 
-def describe(bundle: Bundle) -> dict[str, Any]:
+def describe(bundle: Bundle, whole: Optional[Bundle] = None) -> dict[str, Any]:
     """Summarize a bundle as plain values that JSON can hold; its files are checked on the way.
+
+    Parameters
+    ----------
+    bundle
+        The bundle.
+    whole
+        What its network is a slice of, to tell how many channels there were.
 
     Raises
     ------
+    BundleError
+        It is no slice of ``whole``.
     BundleAltered
         A file or the signature does not fit the manifest.
     ImportError
@@ -75,6 +85,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
             for name, signature in manifest.signatures.items()
         },
         "parts": _parts(manifest),
+        "part_of": describe_part(bundle, whole),
         "measured": _where_measured(manifest),
         "ops": tflite_file.op_counts(bundle.read(MODEL)),
         "base_ops": tflite_file.op_counts(bundle.read(BASE)) if BASE in manifest.files else None,
@@ -187,6 +198,7 @@ def render(description: dict[str, Any]) -> str:
         ),
         "",
         *_render_parts(d),
+        *render_part(d["part_of"]),
         "",
         *_bars(d),
         "",

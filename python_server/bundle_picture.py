@@ -6,7 +6,7 @@ Both are files of their own that load nothing, and follow the reader's light or 
 from __future__ import annotations
 
 from html import escape
-from typing import Any
+from typing import Any, Optional
 
 from model_export.inspect import QUANTITIES, groups, render
 from python_server.report.standalone import STYLE
@@ -33,7 +33,8 @@ def bundle_svg(description: dict[str, Any]) -> str:
     """Draw what `model_export.describe` returns.
 
     One row is a layer, or a few that follow each other in a network of many; each column shows the layers' shares of
-    one quantity, on a scale of its own. A dashed line is a cut, with what training from there on costs.
+    one quantity, on a scale of its own. A dashed line is a cut, with what training from there on costs. Of a slice, the
+    channels that it has of each layer are drawn below.
 
     Returns
     -------
@@ -70,11 +71,45 @@ def bundle_svg(description: dict[str, Any]) -> str:
                     f"{row[key] / totals[key]:.1%}</text>"
                 )
         y += _ROW
+    strips, y = _strips(description["part_of"], y, width)
+    parts += strips
     title = escape(f"{description['name']}: where parameters, MACs and activations sit")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y + 12}" role="img"><title>{title}</title>'
         f'<style>{STYLE}</style><text class="head" x="8" y="20">{title}</text>{"".join(parts)}</svg>\n'
     )
+
+
+def _strips(part: Optional[dict[str, Any]], y: int, width: int) -> tuple[list[str], int]:
+    """Draw which channels a slice has of each layer of the whole network; return where the picture goes on, too."""
+    if part is None:
+        return [], y
+    parts = [f'<text class="head" x="8" y="{y + 26}">channels, part of bundle {part["bundle"][:12]}</text>']
+    y += 36
+    room = width - _NAMES - _GAP - 90
+    widest = max((_channels(layer) for layer in part["layers"]), default=1)
+    for layer in part["layers"]:
+        step = room / widest
+        of = f" of {layer['of']}" if layer["of"] else ""
+        parts.append(f'<text class="name" x="8" y="{y + 13}">{escape(layer["name"])}</text>')
+        parts.append(
+            f'<rect class="bar c4" opacity="0.3" x="{_NAMES}" y="{y + 2}" width="{_channels(layer) * step:.1f}" '
+            f'height="{_ROW - 5}"/>'
+        )
+        parts += [
+            f'<rect class="bar c0" x="{_NAMES + start * step:.1f}" y="{y + 2}" width="{(stop - start) * step:.1f}" '
+            f'height="{_ROW - 5}"><title>{escape(layer["name"])}: {start} to {stop - 1}</title></rect>'
+            for start, stop in layer["runs"]
+        ]
+        end = _NAMES + _channels(layer) * step + 5
+        parts.append(f'<text class="tick" x="{end:.1f}" y="{y + 13}">{layer["kept"]}{of}</text>')
+        y += _ROW
+    return parts, y
+
+
+def _channels(layer: dict[str, Any]) -> int:
+    """Return how many channels the whole network's layer has, as far as that is known."""
+    return int(layer["of"] or layer["runs"][-1][1])
 
 
 def bundle_page(description: dict[str, Any]) -> str:

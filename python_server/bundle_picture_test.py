@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from model_export import Bundle, build, describe, export
+from model_export.width import slice_channels
 from python_server.bundle_picture import bundle_page, bundle_svg
 from python_server.cli import main
 
@@ -62,6 +63,30 @@ def test_files_are_written(bundle: Bundle, tmp_path: Path, capsys: pytest.Captur
     ElementTree.parse(svg)
     assert html.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "training step" in capsys.readouterr().out
+
+
+def test_a_slice_tells_which_channels_it_has(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = slice_channels(build("small_cnn", (8, 8, 1), 10, filters=(4, 8)), {"conv2": [0, 2, 3, 7]})
+    part = export(found.model, tmp_path / "part", batch_size=2, part_of=found.part_of(bundle.sha256), measure=False)
+    assert main(["inspect", str(part.path), "--whole", str(bundle.path)]) == 0
+    told = capsys.readouterr().out
+    assert f"part of bundle {bundle.sha256}" in told
+    assert "  conv2  4 of 8 channels: 0, 2–3, 7" in told
+    assert "conv1 " not in told[told.index("part of bundle") : told.index("activations", told.index("part of bundle"))]
+    alone, compared = describe(part), describe(part, bundle)
+    assert alone["part_of"]["layers"] == [{"name": "conv2", "kept": 4, "of": None, "runs": [[0, 1], [2, 4], [7, 8]]}]
+    assert compared["part_of"]["layers"][0]["of"] == 8
+    assert describe(bundle)["part_of"] is None
+    for description in (alone, compared):
+        root = ElementTree.fromstring(bundle_svg(description))
+        strips = [bar for bar in root.iter(f"{SVG}rect") if (bar.findtext(f"{SVG}title") or "").startswith("conv2: ")]
+        assert [bar.findtext(f"{SVG}title") for bar in strips] == ["conv2: 0 to 0", "conv2: 2 to 3", "conv2: 7 to 7"]
+        widths = [float(bar.attrib["width"]) for bar in strips]
+        assert widths[1] == pytest.approx(2 * widths[0], rel=0.01)
+    assert main(["inspect", str(bundle.path), "--whole", str(part.path)]) == 1
+    assert "is a part of no other bundle" in capsys.readouterr().err
 
 
 def test_cut_for_a_device(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:

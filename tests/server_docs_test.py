@@ -36,6 +36,15 @@ def test_the_full_example_is_a_valid_experiment() -> None:
     assert len(experiment.clients) == 2
 
 
+def test_the_example_of_a_searched_federation_is_valid() -> None:
+    text = (DOCS / "architecture_search.md").read_text()
+    (toml,) = re.findall(r"```toml\n(# fleet.toml.*?)```", text, flags=re.DOTALL)
+    experiment = parse_experiment(toml.encode(), Path("/"), "fleet.toml")
+    assert experiment.strategy_name == "dac"
+    exported = set(re.findall(r"-o (\w+)\.bundle", text))
+    assert {each.bundle.stem for each in experiment.variants} | {experiment.model.bundle.stem} <= exported
+
+
 @pytest.mark.parametrize(
     ("table", "kind"),
     [

@@ -122,6 +122,26 @@ def trained_accuracy(model: Any, setting: Setting, data: Data, seed: int, *, epo
     return float(model.evaluate(test_x, test_y, batch_size=500, verbose=0)[1])
 
 
+def budgets_of(setting: Setting, seed: int) -> dict[float, Budget]:
+    """Return the MACs of the narrower networks as budgets, by width."""
+    return {width: Budget(macs=macs_of(fresh(setting.shape, width, seed)) + 1) for width in setting.widths}
+
+
+def architectures(setting: Setting, seed: int, folder: Path, data: Data) -> dict[float, Found]:
+    """Search for the budgets, or read what was found; by width. Kept in ``folder/search-SEED``."""
+    budgets, start = budgets_of(setting, seed), time.process_time()
+    found = search(
+        fresh(setting.shape, 1.0, seed),
+        *data[:2],
+        list(budgets.values()),
+        options=replace(setting.options, seed=seed),
+        folder=folder / f"search-{seed}",
+        progress=lambda line: print(f"seed {seed}, search: {line}", flush=True),
+    )
+    print(f"seed {seed}, search: {time.process_time() - start:.0f} s of processor time", flush=True)
+    return dict(zip(budgets, found))
+
+
 @dataclass(frozen=True)
 class Seed:
     """One seed's part of the experiment; each network's figures become a file of ``folder``."""
@@ -137,29 +157,15 @@ class Seed:
         self._trained("width 1", lambda: fresh(shape, 1.0, self.seed))
         for width in setting.widths:
             self._trained(f"width {width}", lambda width=width: fresh(shape, width, self.seed))
-        budgets = {w: Budget(macs=macs_of(fresh(shape, w, self.seed)) + 1) for w in setting.widths}
-        for width, budget in budgets.items():
+        for width, budget in budgets_of(setting, self.seed).items():
             self._trained(f"even {width}", lambda budget=budget: self._new(evenly(self._whole(), budget)))
         if all(self._file(name).exists() for name in names_of(setting)):
             return
-        found = self._search(budgets)
+        found = architectures(setting, self.seed, self.folder, self.data)
         for width, one in found.items():
             self._trained(f"DAC {width}", lambda one=one: self._new(one.channels))
         for (_, large), (width, small) in itertools.pairwise(found.items()):
             self._kept(width, large, small)
-
-    def _search(self, budgets: Mapping[float, Budget]) -> dict[float, Found]:
-        start = time.process_time()
-        found = search(
-            self._whole(),
-            *self.data[:2],
-            list(budgets.values()),
-            options=replace(self.setting.options, seed=self.seed),
-            folder=self.folder / f"search-{self.seed}",
-            progress=lambda line: print(f"seed {self.seed}, search: {line}", flush=True),
-        )
-        print(f"seed {self.seed}, search: {time.process_time() - start:.0f} s of processor time", flush=True)
-        return dict(zip(budgets, found))
 
     def _kept(self, width: float, large: Found, small: Found) -> None:
         """Narrow a network that was found, with its weights, by differently chosen channels."""

@@ -14,7 +14,18 @@ from model_export.compression.channels import channel_map
 from model_export.network import read_network
 from model_export.size import size_of, size_without
 
-__all__ = ["Channels", "Shape", "by_chance", "evenly", "expansions", "fresh", "inverted", "macs_of", "mobile_network"]
+__all__ = [
+    "Channels",
+    "Shape",
+    "by_chance",
+    "evenly",
+    "expansions",
+    "fresh",
+    "inverted",
+    "macs_of",
+    "mobile_network",
+    "narrowed",
+]
 
 L = keras.layers
 Channels = Mapping[str, Sequence[int]]
@@ -105,6 +116,15 @@ def evenly(model: Any, budget: Budget) -> Channels:
         removed = frozenset(slot for name, count in kept(share).items() for slot in slots[name][count:].tolist())
         low, high = (share, high) if budget.allows(size_without(network, channels, removed)) else (low, share)
     return {name: range(count) for name, count in kept(low).items()}
+
+
+def narrowed(model: Any, width: float) -> Channels:
+    """Keep the leading channels that `mobile_network` of this width has; the last convolution stays as it is."""
+    return {
+        layer.name: range(max(1, round(layer.filters * width)))
+        for layer in model.layers
+        if layer.name.startswith(("stem", "expand", "project"))
+    }
 
 
 def by_chance(model: Any, channels: Channels, seed: int) -> Channels:

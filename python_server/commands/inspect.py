@@ -23,6 +23,7 @@ class Inspect:
 examples:
   pocketfleet inspect cnn.bundle
   pocketfleet inspect cnn.bundle --memory 50 --step 100 --times-slower 4
+  pocketfleet inspect half.bundle --whole cnn.bundle
   pocketfleet inspect cnn.bundle --html cnn.html --svg cnn.svg
   pocketfleet inspect cnn.bundle --json | jq .totals
 """
@@ -30,6 +31,7 @@ examples:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("bundle", type=Path, metavar="DIR", help="bundle, a directory or a zip")
+        parser.add_argument("--whole", type=Path, metavar="DIR", help="the bundle that it is a part of: compare widths")
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the picture and all figures")
         parser.add_argument("--svg", type=Path, metavar="FILE", help="write the picture alone")
@@ -50,7 +52,7 @@ examples:
         from python_server.bundle_picture import bundle_page, bundle_svg
 
         bundle = Bundle.load(options.bundle)
-        description = describe(bundle)
+        description = describe(bundle, Bundle.load(options.whole) if options.whole else None)
         asked = options.memory is not None or options.step is not None
         if asked:
             cut = bundle.manifest.cut_for(

@@ -93,12 +93,19 @@ def train_and_report(experiment: Experiment, *, runs: Path, resume: Optional[Pat
 def report_on(result: TrainResult, *, as_json: bool) -> None:
     """Write a run's report, and print the lines that end ``train``, ``simulate`` and ``demo``."""
     from python_server.report import write_report
+    from python_server.run_reader import RunReader
 
     page = write_report(result.run)
     accuracy = result.last.accuracy if result.last.accuracy is not None else result.last.client_accuracy
+    with RunReader(result.run) as run:
+        architectures = {name: each[max(each)] for name, each in run.architectures().items()}
     if as_json:
-        print(json.dumps({"event": "finished", "run": str(result.run), "accuracy": accuracy, "report": str(page)}))
+        found = {"accuracies": architectures} if architectures else {}
+        told = {"event": "finished", "run": str(result.run), "accuracy": accuracy, **found, "report": str(page)}
+        print(json.dumps(told))
         return
+    for name, share in architectures.items():
+        print(f"accuracy of {name}: {share:.4f}")
     print("accuracy: not evaluated" if accuracy is None else f"accuracy: {accuracy:.4f}")
     print(f"report: {page}")
 

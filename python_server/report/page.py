@@ -32,7 +32,7 @@ def render(figures: RunFigures) -> str:
 
 def _charts(figures: RunFigures) -> dict[str, str]:
     rounds = figures.rounds
-    accuracy = {
+    accuracy: dict[str, list[tuple[float, Optional[float]]]] = {
         "server's test data": [(float(r.round), r.accuracy) for r in rounds],
         "clients' own data": [(float(r.round), r.client_accuracy) for r in rounds],
         **{name: [(float(n), y) for n, y in sorted(each.items())] for name, each in figures.architectures.items()},

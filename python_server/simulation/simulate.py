@@ -46,11 +46,11 @@ class _EngineModel(RunBundles):
     engine: Engine
     test: Optional[Dataset] = None
 
-    def evaluate(self, weights: Mapping[str, np.ndarray]) -> Optional[Evaluation]:
-        """Evaluate weights on the held-out data; None where there is none."""
+    def evaluate(self, weights: Mapping[str, np.ndarray], bundle: str = "") -> Optional[Evaluation]:
+        """Evaluate weights of a bundle (empty: the experiment's own) on the held-out data; None where there is none."""
         if self.test is None:
             return None
-        loss, accuracy = self.engine.evaluate(weights, self.test)
+        loss, accuracy = self.engine.evaluate(weights, self.test, bundle)
         return loss, accuracy, len(self.test)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,10 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_export.bundle import Bundle
 from python_server.cli import main
+from python_server.commands.train import report_on
 from python_server.errors import ExperimentError, StoreError
 from python_server.experiment import Experiment, load_experiment
 from python_server.progress import Progress
+from python_server.report.figures import gather
+from python_server.report.page import render
 from python_server.run_reader import RunReader
 from python_server.simulation.simulate import load_simulation, simulate
 
@@ -128,6 +133,55 @@ def test_deadline_dropouts_and_resume(write: Write, tmp_path: Path) -> None:
         assert [(row.download_bytes, row.upload_bytes) for row in run.device_rounds() if row.round == 3] == traffic
         for name, value in run.weights(3).items():
             np.testing.assert_array_equal(value, weights[name], err_msg="the same seed, the same weights")
+
+
+def test_architectures_apart_are_evaluated_reported_and_resumed(
+    write: Write, tmp_path: Path, digits_half: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = write(
+        f"[strategy]\nname = 'dac'\nserver_optimizer = 'sgd'\nserver_momentum = 0.5\n{_FOUR}"
+        "[[simulation.profiles]]\nname = 'any'\nstep_ms = 1\n"
+        f"[[variants]]\nname = 'half'\nbundle = '{digits_half}'\n"
+        "[[groups]]\nname = 'weak'\ndevices = ['device-0', 'device-1']\nvariant = 'half'\n"
+    )
+    killed = tmp_path / "killed"
+
+    class Copy(Progress):
+        def round_done(self, row: object, devices: object) -> None:
+            if getattr(row, "round", 0) == 1:  # what a kill after the first round would leave
+                (path,) = (tmp_path / "runs").iterdir()
+                shutil.copytree(path, killed)
+
+    whole = simulate(experiment, runs=tmp_path / "runs", progress=Copy())
+    with RunReader(whole.run) as run:
+        weights, (values, arrays), accuracies = run.weights(3), run.strategy_state(3), run.architectures()
+        assert {row.plan["submodel"] for row in run.device_rounds() if row.name < "device-2"} == {"half"}
+        assert values == {"architectures": ["", "half"]}
+        assert {name: set(each) for name, each in accuracies.items()} == {
+            "the whole model": {1, 2, 3},
+            "half": {1, 2, 3},
+        }
+        assert run.rounds()[3].accuracy == accuracies["the whole model"][3] > 0.3
+        assert accuracies["half"][3] > 0.3
+        first = run.strategy_state(0)[1]
+        part = Bundle.load(digits_half)
+        assert {path.removeprefix("half:") for path in first} == set(part.initial())
+        np.testing.assert_array_equal(first["half:conv2/kernel"], part.initial()["conv2/kernel"])
+        page = render(gather(run))
+        assert "</i>half</span>" in page
+        assert "<th>Accuracy of half</th>" in page
+        assert f"<td>{accuracies['half'][3]:.3f}</td>" in page
+    report_on(whole, as_json=False)
+    told = capsys.readouterr().out.splitlines()
+    assert told[:2] == [f"accuracy of {name}: {each[3]:.4f}" for name, each in accuracies.items()]
+    assert told[2].startswith("accuracy: ")
+
+    again = simulate(load_simulation(killed), runs=tmp_path, progress=Progress(), resume=killed)
+    with RunReader(again.run) as run:
+        resumed = {**run.weights(3), **run.strategy_state(3)[1]}
+        assert run.architectures() == accuracies
+    for name, value in {**weights, **arrays}.items():
+        np.testing.assert_array_equal(resumed[name], value, err_msg=name)
 
 
 def test_the_command_line_ends_with_accuracy_and_report(
