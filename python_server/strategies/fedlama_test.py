@@ -60,6 +60,25 @@ def one_round(
     return StrategyState(json.loads(json.dumps(state.values)), state.arrays), weights, plans
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_server_optimizer_moves_only_what_was_aggregated(optimizer: str) -> None:
+    options = FedLamaOptions(phi=2, server_optimizer=optimizer, server_momentum=0.5, server_learning_rate=0.1)
+    strategy, weights = FedLama(options, TrainSettings(steps=10)), WEIGHTS
+    state = strategy.start(weights)
+    for number in range(1, 5):
+        before, moments = weights, state.arrays
+        state, weights, _ = one_round(strategy, state, number, weights)
+        big = "big/kernel"
+        if number == 3:  # the first round after the intervals were set, in which the quiet layer rests
+            assert state.values["intervals"] == {"big": 2, "norm": 1, "small": 1}
+            np.testing.assert_array_equal(weights[big], before[big])
+            for key in (f"server-m/{big}", f"server-v/{big}"):
+                assert key not in moments or moments[key] is state.arrays[key], "its moments rest too"
+        else:
+            assert not np.array_equal(weights[big], before[big])
+        assert not np.array_equal(weights["small/kernel"], before["small/kernel"])
+
+
 def test_quiet_layers_travel_every_phi_rounds_and_loud_ones_every_round() -> None:
     strategy, weights = a_strategy(phi=3), WEIGHTS
     state = strategy.start(weights)
