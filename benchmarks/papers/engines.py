@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,10 +34,12 @@ from benchmarks.papers.cases import (
     CaseRun,
     cifar10,
     cifar10_file,
+    finished_case,
     mean_and_range,
     run_case,
     write_section,
 )
+from model_export.files import write_atomically
 
 SLOWED = {"one": 1.0, "two": 1.0, "three": 2.0, "four": 3.0}
 """Clients, and how many times slower each is made."""
@@ -107,6 +111,24 @@ def prepare(folder: Path, seed: int) -> None:
         export(model, folder / f"seed{seed}.bundle", batch_size=16, input_scale=1 / 255, measure=False)
 
 
+def train(folder: Path, name: str, experiment: str) -> CaseRun:
+    """Do an experiment with client processes, or go on with it, or read what it came to, as `run_case` simulates one."""
+    runs = folder / name
+    done = finished_case(folder, name, experiment)
+    if done is None:
+        file = folder / f"{name}.toml"
+        if not file.exists() or file.read_text(encoding="utf-8") != experiment:
+            shutil.rmtree(runs, ignore_errors=True)
+            write_atomically(file, experiment.encode())
+        begun = sorted(runs.iterdir()) if runs.is_dir() else []
+        words = ["--resume", str(begun[-1])] if begun else [str(file)]
+        program = [sys.executable, "-m", "python_server.cli", "train", *words, "--runs", str(runs)]
+        subprocess.run(program, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+        done = finished_case(folder, name, experiment)
+        assert done is not None
+    return done
+
+
 def learnt(real: CaseRun) -> str:
     """Return ``[simulation]``'s tables as the first rounds of a real run teach them; the engine is left open."""
     rows = [row for row in real.devices if row.round <= LEARNT_FROM and row.train_s and row.steps]
@@ -127,7 +149,7 @@ def run(folder: Path, seed: int, rate: float) -> dict[str, CaseRun]:
     folder.mkdir(parents=True, exist_ok=True)
     prepare(folder, seed)
     text = experiment(seed, rate)
-    real = run_case(folder, f"train-seed{seed}", text, command="train")
+    real = train(folder, f"train-seed{seed}", text)
     runs = {"real": real}
     for engine in ("local", "flower"):
         simulated = text + learnt(real).format(engine=engine)
