@@ -112,7 +112,7 @@ def prepare(folder: Path, seed: int) -> None:
 
 
 def train(folder: Path, name: str, experiment: str) -> CaseRun:
-    """Do an experiment with client processes, or go on with it, or read what it came to, as `run_case` simulates one."""
+    """Do an experiment with client processes, or go on with it, or read it, as `run_case` does for simulations."""
     runs = folder / name
     done = finished_case(folder, name, experiment)
     if done is None:
