@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from python_server.aggregate import Aggregator
@@ -178,7 +178,6 @@ def test_intervals_at_the_cross_point() -> None:
     assert intervals({"a": 1, "b": 2, "c": 0, "d": 9}, sizes, 4) == {"a": 4, "b": 1, "c": 4, "d": 1}
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(min_size=1), st.tuples(st.floats(0, 1e6), st.integers(1, 10**6)), min_size=1))
 def test_relaxed_layers_are_the_quietest_and_less_than_their_share(layers: dict[str, tuple[float, int]]) -> None:
     discrepancies = {layer: value for layer, (value, _) in layers.items()}

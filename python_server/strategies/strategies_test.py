@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model_export.manifest import Signature
@@ -53,7 +53,6 @@ def chance(number: int = 1) -> np.random.Generator:
     return np.random.default_rng([7, number])
 
 
-@settings(deadline=None)
 @given(st.floats(0.001, 1), st.integers(1, 1000))
 def test_fedavg_selects_a_fraction_reproducibly(fraction: float, number: int) -> None:
     strategy = FedAvg(FedAvgOptions(fraction=fraction), TRAIN)
