@@ -23,12 +23,14 @@ from edge_client.feature_cache import FeatureCache
 from edge_client.local_weights import LocalWeights
 from edge_client.meters import Energy, EnergyMeter, find_meter
 from edge_client.plan import Plan, text
+from edge_client.power_supply import battery_facts, memory_bytes
 from edge_client.records import (
     ACCEPTS_BUNDLE,
     BUNDLE,
     CODECS,
     EVALUATE,
     KEEPS_WEIGHTS,
+    MEMORY_BYTES,
     QUERY,
     TRAIN,
     Arrays,
@@ -172,7 +174,9 @@ class Worker:
             "system": platform.platform(),
             "machine": platform.machine(),
             "cores": os.cpu_count() or 0,
+            MEMORY_BYTES: memory_bytes(),
             "python": platform.python_version(),
+            **battery_facts(),
         }
 
     def _open(self, bundle: Bundle) -> _Job:

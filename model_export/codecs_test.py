@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -44,7 +44,6 @@ def error_bound(kernel: np.ndarray, codec: str) -> Any:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-@settings(deadline=None)
 @given(kernel=KERNELS)
 def test_what_comes_back_is_within_the_codec_s_error(codec: str, kernel: np.ndarray) -> None:
     back = codecs.decode(codecs.encode({"k": kernel}, codec), {"k": spec(kernel)})["k"]

@@ -27,7 +27,7 @@ def bits(array: np.ndarray) -> list[int]:
 
 
 @given(hnp.arrays(np.float32, 20, elements=st.floats(width=32)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_floats_round_as_ml_dtypes_rounds(array: np.ndarray) -> None:
     for name in ("bfloat16", "float16"):
         with np.errstate(over="ignore"):
@@ -36,7 +36,7 @@ def test_floats_round_as_ml_dtypes_rounds(array: np.ndarray) -> None:
 
 
 @given(hnp.arrays(np.float32, 20, elements=st.floats(-(2.0**99), 2.0**99, width=32)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_float24_is_nearest_of_fifteen_bits(array: np.ndarray) -> None:
     rounded = formats.on_grid(array, "float24").astype(np.float64)
     fractions, exponents = np.frexp(array.astype(np.float64))
@@ -47,7 +47,7 @@ def test_float24_is_nearest_of_fifteen_bits(array: np.ndarray) -> None:
 
 
 @given(ARRAYS, st.sampled_from(formats.FORMATS), st.booleans(), st.integers(0, 2**32 - 1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_on_the_grid_comes_back_exactly(array: np.ndarray, format: str, channels: bool, seed: int) -> None:
     mask = np.random.default_rng(seed).random(array.shape) < 0.5
     for kept in (None, mask):
@@ -63,7 +63,7 @@ def test_what_is_on_the_grid_comes_back_exactly(array: np.ndarray, format: str, 
 
 
 @given(ARRAYS, st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_integers_are_within_half_a_step(array: np.ndarray, channels: bool) -> None:
     array = np.where(np.abs(array) < 1e-20, np.float32(0), array)
     for format, largest in formats.INTEGERS.items():

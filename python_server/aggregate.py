@@ -15,23 +15,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import Optional, TypeVar
+from typing import Optional
 
 import numpy as np
 
 from python_server.errors import UpdateError
-from python_server.parts import Index, Layout, Masked, part_shape
+from python_server.parts import Index, Layout, Masked
+from python_server.team import BLOCK, Team
+from python_server.update_checks import check_finite, check_names, check_values
 
-__all__ = ["Aggregator", "check_update"]
+__all__ = ["Aggregator"]
 
-Piece = TypeVar("Piece")
-
-_BLOCK = 2**16
-"""Coordinates handled at once: the block's float64 values stay in the processor's second-level cache."""
 _MOST_HELPERS = 3
 """Beyond, memory is what everybody waits for."""
 _MOST_LAYOUTS = 8
@@ -72,7 +68,7 @@ class Aggregator:
         self.updates = 0
         self.weight = 0
         large = self._sums.size >= _SINGLE_THREADED
-        self._team = _Team(min((os.cpu_count() or 1) - 1, _MOST_HELPERS) if large else 0)
+        self._team = Team(min((os.cpu_count() or 1) - 1, _MOST_HELPERS) if large else 0)
 
     def __enter__(self) -> Aggregator:
         return self
@@ -114,12 +110,12 @@ class Aggregator:
         if isinstance(weight, bool) or not isinstance(weight, (int, np.integer)) or weight < 1:
             raise UpdateError(f"weight {weight!r} is not a whole number from 1")
         where = where or {}
-        _check_names(update, self._reference, names, where)
+        check_names(update, self._reference, names, where)
         layout = self._layout({name: where[name] for name in update if name in where})
-        _check_values(update, self._reference, layout.shapes)
+        check_values(update, self._reference, layout.shapes)
         wholes = _runs([(self._starts[name], value) for name, value in update.items() if name not in where])
         parts = _runs([(layout.starts[name], update[name]) for name in layout.where])
-        _check_finite(update, [values for _, values in (*wholes, *parts)], self._team)
+        check_finite(update, [values for _, values in (*wholes, *parts)], self._team)
         layout.weight += int(weight)
         for name in update:
             if name not in where:
@@ -127,10 +123,10 @@ class Aggregator:
         self._team.do(
             lambda block: _add_weighted(*block, float(weight)),
             [
-                (sums[start + low : start + min(low + _BLOCK, values.size)], values[low : low + _BLOCK])
+                (sums[start + low : start + min(low + BLOCK, values.size)], values[low : low + BLOCK])
                 for sums, runs in ((self._sums, wholes), (layout.sums, parts))
                 for start, values in runs
-                for low in range(0, values.size, _BLOCK)
+                for low in range(0, values.size, BLOCK)
             ],
         )
         self.updates += 1
@@ -147,8 +143,8 @@ class Aggregator:
             if reference.dtype != np.float32:
                 others[name] = mean.astype(reference.dtype).reshape(reference.shape)
                 continue
-            for low in range(0, mean.size, _BLOCK):
-                low_end = min(low + _BLOCK, mean.size)
+            for low in range(0, mean.size, BLOCK):
+                low_end = min(low + BLOCK, mean.size)
                 narrow[self._starts[name] + low : self._starts[name] + low_end] = mean[low:low_end].astype(np.float32)
         del narrow, mean
         self._sums.resize((self._sums.size + 1) // 2, refcheck=False)  # gives the other half back
@@ -210,63 +206,6 @@ class Aggregator:
         return sums.reshape(-1)
 
 
-def check_update(
-    update: Mapping[str, np.ndarray],
-    reference: Mapping[str, np.ndarray],
-    *,
-    names: Optional[Collection[str]] = None,
-    where: Optional[Mapping[str, Index]] = None,
-) -> None:
-    """Raise `UpdateError` unless an update fits the global model.
-
-    Parameters
-    ----------
-    update
-        New values by variable path.
-    reference
-        The global weights.
-    names
-        The variables that the update has to hold, no more and no fewer; None allows any of the reference.
-    where
-        See `Aggregator.add`.
-    """
-    _check_names(update, reference, names, where or {})
-    shapes = {name: part_shape(index, reference[name].shape) for name, index in (where or {}).items()}
-    _check_values(update, reference, shapes)
-    _check_finite(update, list(update.values()), _ALONE)
-
-
-def _check_names(
-    update: Mapping[str, np.ndarray],
-    reference: Mapping[str, np.ndarray],
-    names: Optional[Collection[str]],
-    where: Mapping[str, Index],
-) -> None:
-    for name in update:
-        own = reference.get(name)
-        if own is None or (names is not None and name not in names):
-            known = "which the model does not have" if own is None else "which it was not asked to train"
-            raise UpdateError(f"it sent {name!r}, {known}")
-    missing = [name for name in names or () if name not in update]
-    if missing:
-        raise UpdateError(f"{missing[0]!r} is missing" + (f", and {len(missing) - 1} more" if missing[1:] else ""))
-    unknown = [name for name in where if name not in update]
-    if unknown:
-        raise UpdateError(f"a part is given for {unknown[0]!r}, which the update does not hold")
-
-
-def _check_values(
-    update: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
-) -> None:
-    for name, value in update.items():
-        own = reference[name]
-        expected = shapes.get(name, own.shape)
-        if value.shape != expected:
-            raise UpdateError(f"{name!r} has shape {list(value.shape)} instead of {list(expected)}")
-        if value.dtype != own.dtype and not np.can_cast(value.dtype, own.dtype, "same_kind"):
-            raise UpdateError(f"{name!r} has dtype {value.dtype} instead of {own.dtype}")
-
-
 def _runs(parts: list[tuple[int, np.ndarray]]) -> list[tuple[int, np.ndarray]]:
     """Join variables that follow one another both in the sums and in the update's memory, as unpacked ones do.
 
@@ -312,61 +251,12 @@ def _add_weighted(sums: np.ndarray, values: np.ndarray, weight: float) -> None:
     np.add(sums, weighted, out=sums)
 
 
-def _check_finite(update: Mapping[str, np.ndarray], values: list[np.ndarray], team: _Team) -> None:
-    """Look for NaN in all values, which are the update's, maybe joined; name the variable that has one."""
-    bad: list[bool] = []
-
-    def look(block: np.ndarray) -> None:
-        if not np.isfinite(block).all():
-            bad.append(True)
-
-    flat = [each.reshape(-1) for each in values if each.dtype.kind == "f"]
-    team.do(look, [each[low : low + _BLOCK] for each in flat for low in range(0, each.size, _BLOCK)])
-    if bad:
-        name = next(name for name, value in update.items() if not np.isfinite(value).all())
-        what = "NaN" if np.isnan(update[name]).any() else "an infinite value"
-        raise UpdateError(f"{name!r} holds {what}")
-
-
-class _Team:
-    """The calling thread and some helpers, who take pieces of work from one pile.
-
-    Nobody is given a share beforehand, so that on a busy machine nobody waits for a helper that is not let in.
-    """
-
-    def __init__(self, helpers: int) -> None:
-        self._pool = ThreadPoolExecutor(helpers, thread_name_prefix="aggregate") if helpers else None
-        self._helpers = helpers
-
-    def do(self, work: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
-        pile = deque(pieces)
-
-        def take() -> None:
-            while True:
-                try:
-                    piece = pile.popleft()
-                except IndexError:
-                    return
-                work(piece)
-
-        futures = [self._pool.submit(take) for _ in range(self._helpers)] if self._pool else []
-        take()
-        for future in futures:
-            if not future.cancel():
-                future.result()
-
-    def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
-
-
-_ALONE = _Team(0)
 _own = threading.local()
 
 
 def _scratch(size: int) -> np.ndarray:
     """Return this thread's own scratch memory, ``float64 [size]``."""
     if not hasattr(_own, "scratch"):
-        _own.scratch = np.empty(_BLOCK)
+        _own.scratch = np.empty(BLOCK)
     scratch: np.ndarray = _own.scratch[:size]
     return scratch

@@ -21,6 +21,10 @@ def a_device(name: str = "pi-1", examples: int = 100, **facts: Any) -> Device:
     return Device(name, name, "cpu", examples, facts)
 
 
+def telling(facts: dict[str, Any], name: str = "pi-1") -> Device:
+    return Device(name, name, "cpu", 100, facts)
+
+
 def a_group(name: str = "weak", **keys: Any) -> GroupSettings:
     return read_table(GroupSettings, {"name": name, **keys}, "groups[0]", Path("/"))
 
@@ -178,12 +182,12 @@ def test_values_out_of_range_are_refused(keys: dict[str, Any], message: str) -> 
 
 def test_a_share_of_the_memory_is_of_what_each_device_tells(variants: dict[str, Variant]) -> None:
     found = choices(variants, a_group(memory_share=0.5))
-    small, large = a_device(**{"memory-bytes": 23e6}), a_device(**{"memory-bytes": 10**9})
+    small, large = telling({"memory-bytes": 23e6}), telling({"memory-bytes": 10**9})
     assert (found.of(small).submodel.name, found.of(small).cut) == ("", "three")
     assert "within 11.5 MB (0.5 of the memory that it tells)" in found.of(small).reason
     assert found.of(large).cut == found.of(a_device()).cut == ""
     assert found.unable([large, small, a_device("pi-2")]) == {}
-    tiny = a_device("pi-2", **{"memory-bytes": 2e6})
+    tiny = telling({"memory-bytes": 2e6}, "pi-2")
     (reason,) = found.unable([tiny]).values()
     assert reason.startswith("group 'weak': nothing fits 1 MB (0.5 of the memory that it tells); variant 'quarter'")
 
@@ -191,7 +195,7 @@ def test_a_share_of_the_memory_is_of_what_each_device_tells(variants: dict[str, 
 def test_the_smaller_of_memory_and_its_share_counts(variants: dict[str, Variant]) -> None:
     found = choices(variants, a_group(memory_share=0.5, memory_mb=12))
     assert (found.of(a_device()).submodel.name, found.of(a_device()).cut) == ("", "three")
-    told = found.of(a_device(**{"memory-bytes": 12e6}))
+    told = found.of(telling({"memory-bytes": 12e6}))
     assert (told.submodel.name, told.cut) == ("half", "three")
 
 
@@ -226,7 +230,7 @@ def test_devices_with_too_little_charge_are_not_asked(
     variants: dict[str, Variant], keys: dict[str, Any], facts: dict[str, Any], reason: str
 ) -> None:
     found = choices(variants, a_group(**keys), a_group("all"))
-    assert found.unable([a_device(**facts)]) == ({"pi-1": f"group 'weak': {reason}"} if reason else {})
+    assert found.unable([telling(facts)]) == ({"pi-1": f"group 'weak': {reason}"} if reason else {})
     assert found.follows_conditions is bool(keys)
 
 
@@ -234,11 +238,11 @@ def test_the_gentlest_codec_within_the_traffic_is_chosen(variants: dict[str, Var
     # The whole model: down 3 · (16 + 2) numbers, up 3 · 16.
     every = {"codecs": "float32 float16 int8 clusters"}
     for budget, down, up in [(408, "float32", "float32"), (407, "float16", "float16"), (215, "int8", "int8")]:
-        found = choices(variants, a_group(traffic_mb=budget / 1e6)).of(a_device(**every))
+        found = choices(variants, a_group(traffic_mb=budget / 1e6)).of(telling(every))
         assert found.codecs == (down, up)
         assert f"MB of {budget / 1e6:g} MB a round" in found.reason
     fine = choices(variants, a_group(traffic_mb=216e-6))
-    assert fine.of(a_device(**every)).codecs == ("float16", "float16")
+    assert fine.of(telling(every)).codecs == ("float16", "float16")
     (reason,) = fine.unable([a_device()]).values()
     assert reason == (
         "group 'weak': nothing fits 0.000216 MB of traffic; float32 is the least and takes 0.000408 MB"

@@ -186,7 +186,7 @@ class RoundLoop:
         self._started = True
         self._names.update({node_id: device.name for node_id, device in devices.items()})
         random = np.random.default_rng([self._experiment.seed, number])
-        self._remark(list(devices.values()))
+        self._remark([*devices.values(), *(device for device, _ in turnout.unable)])
         plans = strategy.select(state, number, list(devices.values()), random)
         seed = int(random.integers(2**31))
         asked = self._fleet.equip(

@@ -34,6 +34,7 @@ test = "test.npz"
 [train]
 epochs = 2
 learning_rate = 0.05
+{more}
 [server]
 port = {port}
 identity = "{identity}"
@@ -59,7 +60,7 @@ def make_folder(tmp_path: Path, digits: Any, digits_bundle: Path) -> Path:
 
 
 def write_experiment(folder: Path, bundle: Path, **changes: Any) -> None:
-    values = {"rounds": ROUNDS, "bundle": bundle, "port": 0, "start": 60, "identity": "identity", **changes}
+    values = {"rounds": ROUNDS, "bundle": bundle, "port": 0, "start": 60, "identity": "identity", "more": "", **changes}
     (folder / "e.toml").write_text(EXPERIMENT.format(**values))
 
 
@@ -155,6 +156,31 @@ def test_killed_anywhere_and_resumed_it_ends_with_the_same_weights(folder: Path)
         code, out, err = pocketfleet(folder, "train", "--resume", str(run))
         assert code == 0, f"killed {delay_s} s after {line!r}: {err}"
         assert weights(run) == undisturbed, f"killed {delay_s} s after {line!r}"
+
+
+def test_killed_between_two_full_aggregations_fedlama_goes_on_with_the_clients_own_weights(
+    folder: Path, digits_bundle: Path
+) -> None:
+    write_experiment(folder, digits_bundle, more='steps = 6\n[strategy]\nname = "fedlama"\nphi = 2')
+    code, _, err = pocketfleet(folder, "train", "e.toml")
+    assert code == 0, err
+    undisturbed = weights(the_run(folder))
+    with started(folder, "train", "e.toml", "--runs", "killed") as process:
+        assert process.stdout is not None
+        for text in process.stdout:
+            if text.startswith("round 3"):
+                break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    (run,) = (folder / "killed").iterdir()
+    code, _, err = pocketfleet(folder, "train", "--resume", str(run))
+    assert code == 0, err
+    assert weights(run) == undisturbed
+    with RunReader(run) as reader:
+        plans = {row.round: row.plan for row in reader.device_rounds()}
+        assert 2 in reader.strategy_state(3)[0]["intervals"].values(), "some layers are rare, or this shows nothing"
+    assert plans[4]["start_round"] == 3, "the round that was done again starts from the devices' own weights"
+    assert 0 < plans[4]["send"] < plans[3].get("send", len(undisturbed))
 
 
 def test_interrupted_it_stops_cleanly_and_can_be_resumed(folder: Path) -> None:

@@ -16,10 +16,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
@@ -32,16 +35,19 @@ from benchmarks.papers.cases import (
     CaseRun,
     cifar10,
     cifar10_file,
+    finished_case,
     mean_and_range,
     run_case,
     write_section,
 )
+from model_export.files import write_atomically
 
 SLOWED = {"one": 1.0, "two": 1.0, "three": 2.0, "four": 3.0}
 """Clients, and how many times slower each is made."""
 SHARES = {"one": 800, "two": 400, "three": 400, "four": 400}
 """How many images each holds."""
 TEST = 2000
+ENGINES = ("local", "flower")
 ROUNDS = 12
 LEARNT_FROM = 4
 """The rounds that step times are learnt from; the rest is predicted."""
@@ -107,6 +113,24 @@ def prepare(folder: Path, seed: int) -> None:
         export(model, folder / f"seed{seed}.bundle", batch_size=16, input_scale=1 / 255, measure=False)
 
 
+def train(folder: Path, name: str, experiment: str) -> CaseRun:
+    """Do an experiment with client processes, or go on with it, or read it, as `run_case` does for simulations."""
+    runs = folder / name
+    done = finished_case(folder, name, experiment)
+    if done is None:
+        file = folder / f"{name}.toml"
+        if not file.exists() or file.read_text(encoding="utf-8") != experiment:
+            shutil.rmtree(runs, ignore_errors=True)
+            write_atomically(file, experiment.encode())
+        begun = sorted(runs.iterdir()) if runs.is_dir() else []
+        words = ["--resume", str(begun[-1])] if begun else [str(file)]
+        program = [sys.executable, "-m", "python_server.cli", "train", *words, "--runs", str(runs)]
+        subprocess.run(program, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+        done = finished_case(folder, name, experiment)
+        assert done is not None
+    return done
+
+
 def learnt(real: CaseRun) -> str:
     """Return ``[simulation]``'s tables as the first rounds of a real run teach them; the engine is left open."""
     rows = [row for row in real.devices if row.round <= LEARNT_FROM and row.train_s and row.steps]
@@ -127,11 +151,24 @@ def run(folder: Path, seed: int, rate: float) -> dict[str, CaseRun]:
     folder.mkdir(parents=True, exist_ok=True)
     prepare(folder, seed)
     text = experiment(seed, rate)
-    real = run_case(folder, f"train-seed{seed}", text, command="train")
-    runs = {"real": real}
-    for engine in ("local", "flower"):
-        simulated = text + learnt(real).format(engine=engine)
-        runs[engine] = run_case(folder, f"{engine}-seed{seed}", simulated)
+    real = train(folder, f"train-seed{seed}", text)
+    settings = learnt(real)
+    simulated = {kind: run_case(folder, f"{kind}-seed{seed}", text + settings.format(engine=kind)) for kind in ENGINES}
+    return {"real": real, **simulated}
+
+
+def done(folder: Path, seed: int, rate: float) -> Optional[dict[str, CaseRun]]:
+    """Return the three runs of a seed, or None if one of them is not finished."""
+    text = experiment(seed, rate)
+    real = finished_case(folder, f"train-seed{seed}", text)
+    if real is None:
+        return None
+    runs, settings = {"real": real}, learnt(real)
+    for kind in ENGINES:
+        found = finished_case(folder, f"{kind}-seed{seed}", text + settings.format(engine=kind))
+        if found is None:
+            return None
+        runs[kind] = found
     return runs
 
 
@@ -140,14 +177,14 @@ def table(seeds: Sequence[dict[str, CaseRun]]) -> list[dict[str, str]]:
     rows = []
     for number in range(ROUNDS + 1):
         row = {"round": str(number)}
-        for kind in ("real", "local", "flower"):
+        for kind in ("real", *ENGINES):
             row[f"accuracy {kind}"] = mean_and_range([runs[kind].accuracies[number] for runs in seeds])
-        for kind in ("real", "local", "flower"):
+        for kind in ("real", *ENGINES):
             seconds = [runs[kind].rounds[number].train_phase_s for runs in seeds]
             row[f"s {kind}"] = mean_and_range(seconds, ".2f") if number else ""
         rows.append(row)
-    last = {"round": "bytes of a round" if len(seeds) == 1 else "bytes of a round, mean"}
-    for kind in ("real", "local", "flower"):
+    last = {"round": "bytes of a round"}
+    for kind in ("real", *ENGINES):
         last[f"accuracy {kind}"] = f"{statistics.mean(runs[kind].traffic / ROUNDS for runs in seeds):,.0f}"
     rows.append(last)
     return rows
@@ -156,7 +193,7 @@ def table(seeds: Sequence[dict[str, CaseRun]]) -> list[dict[str, str]]:
 def summary(seeds: Sequence[dict[str, CaseRun]]) -> list[str]:
     """Return what can be said in words: how far the engines are off."""
     lines = []
-    for kind in ("local", "flower"):
+    for kind in ENGINES:
         apart = [
             abs(runs[kind].accuracies[number] - runs["real"].accuracies[number])
             for runs in seeds
@@ -188,9 +225,10 @@ def main() -> None:
     folder = options.folder.resolve()
     seeds = []
     for seed in range(options.seeds):
-        if options.table and not (folder / f"flower-seed{seed}").exists():
+        found = (done if options.table else run)(folder, seed, options.learning_rate)
+        if found is None:
             break
-        seeds.append(run(folder, seed, options.learning_rate))
+        seeds.append(found)
     if not seeds:
         raise SystemExit(f"{folder}: no seed is done yet")
     rows = table(seeds)

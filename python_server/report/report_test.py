@@ -215,3 +215,21 @@ def test_bars_are_as_long_as_their_values() -> None:
     svg = stacked_bars({"a": {"p": 1.0, "q": 3.0}}, title="t", x_label="x", parts_order=("p", "q"))
     widths = [float(width) for width in re.findall(r'class="bar c\d" .*? width="([\d.]+)"', svg)]
     assert widths[1] / widths[0] == pytest.approx(3, rel=0.01)
+
+
+def test_a_device_that_was_not_asked_says_why_and_counts_for_nothing(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path / "run", b'name = "x"\n', {"name": "x"})
+    devices = [DeviceRow(each, each, "cpu", True, 0.0, 9.0, {}) for each in ("board", "phone")]
+    skipped = DeviceRoundRow(1, "phone", "phone", "skipped", "group 'phones': its battery is at 10 %, below 30 %")
+    row = RoundRow(1, 1, 0.0, 3.5, 3.0, 0.1, 0.2, 1, 1, 100, "", "")
+    rows = [_device_round(1, "board", "board"), skipped]
+    store.commit(RoundCommit(row, {"w": np.zeros(2, np.float32)}, devices=devices, device_rounds=rows))
+    store.close()
+    with RunReader(tmp_path / "run") as reader:
+        figures = gather(reader)
+    _, phone = figures.devices
+    assert (phone.outcomes, phone.parts, phone.energy) == ({"skipped": 1}, {}, None)
+    assert phone.reasons == ("not asked: group 'phones': its battery is at 10 %, below 30 %",)
+    assert (figures.summary.clients, figures.summary.local_epochs) == (1, 5)
+    assert figures.summary.energy is not None
+    assert figures.summary.energy.asked == 1

@@ -12,7 +12,7 @@ from python_server.strategies.fedcs import FedCS, FedCSOptions
 from python_server.strategies.fedlama import FedLama, FedLamaOptions
 from python_server.strategies.fedprox import FedProx, FedProxOptions
 from python_server.strategies.fjord import Fjord
-from python_server.strategies.heterofl import HeteroFL
+from python_server.strategies.heterofl import HeteroFL, HeteroFLOptions
 from python_server.strategies.mixed_compression import MixedCompression, MixedCompressionOptions
 from python_server.strategies.partial_training import PartialTraining
 from python_server.strategies.processor_cutoff import ProcessorCutoff, ProcessorCutoffOptions
@@ -36,6 +36,7 @@ __all__ = [
     "FedProxOptions",
     "Fjord",
     "HeteroFL",
+    "HeteroFLOptions",
     "MixedCompression",
     "MixedCompressionOptions",
     "PartialTraining",
@@ -70,6 +71,7 @@ OPTIONS: dict[str, type] = {
     "fedcs": FedCSOptions,
     "fedlama": FedLamaOptions,
     "fedprox": FedProxOptions,
+    **dict.fromkeys(("heterofl", "fjord"), HeteroFLOptions),
     "mixed_compression": MixedCompressionOptions,
     "processor_cutoff": ProcessorCutoffOptions,
 }

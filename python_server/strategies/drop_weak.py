@@ -35,10 +35,11 @@ class DropWeak(FedAvg):
         return super().choose(state, number, self._strong(devices), random)
 
     def _strong(self, devices: Sequence[Device]) -> list[Device]:
-        whole = self.choices.rest
-        own = {device.device: self.choices.of(device) for device in devices}
+        whole, unable = self.choices.rest, self.choices.unable(devices)
+        own = {device.device: self.choices.of(device) for device in devices if device.device not in unable}
         return [
             device
             for device in devices
-            if (own[device.device].submodel, own[device.device].cut) == (whole.submodel, whole.cut)
+            if device.device in own
+            and (own[device.device].submodel, own[device.device].cut) == (whole.submodel, whole.cut)
         ]

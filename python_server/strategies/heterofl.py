@@ -9,17 +9,44 @@ The widths are variants of the experiment, exported as slices of its bundle; a d
 the largest that its budget allows. Any other variant is taken too, such as channels that an architecture search chose
 (DAC): then this is aggregation across architectures through their channels.
 
-What differs: updates are weighted by examples. There is no scaler (outputs divided by p while training), and batch
-norms keep moving statistics, averaged for each coordinate like weights, where the paper recomputes them over all data
-in the end (static batch norm). Its masking of classes that a device lacks is left out.
+What differs: updates are weighted by examples. The masking of classes that a device lacks is left out. There is no
+scaler (the paper divides a layer's outputs by p while training): batch norm takes the factor out again, but for its ε,
+so in networks with batch norm behind every convolution, as the paper's, it changes nothing.
+
+Static batch norm: the paper keeps no moving statistics and recomputes them for the global model over all data. Here
+batch norms have moving statistics. Those of a narrow network are of sums over fewer channels, and wrong for the whole
+one; so by default (``statistics = "whole"``) devices with a slice do not send theirs, and the mean is over the devices
+that train the whole network. ``"all"`` averages each coordinate over all that hold it, like weights, as happens anyway
+while no device is there that can train the whole network.
 """
 
 from __future__ import annotations
 
-from python_server.groups import VARIANTS
-from python_server.strategies.fedavg import FedAvg
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-__all__ = ["HeteroFL"]
+import numpy as np
+
+from edge_client.records import CODECS
+from python_server.groups import VARIANTS
+from python_server.strategies.base import Device, Plan, StrategyState
+from python_server.strategies.fedavg import FedAvg, FedAvgOptions
+from python_server.toml_tables import setting
+
+__all__ = ["HeteroFL", "HeteroFLOptions"]
+
+
+@dataclass(frozen=True)
+class HeteroFLOptions(FedAvgOptions):
+    """Keys of ``[strategy]``: those of FedAvg, and whose batch-norm statistics count.
+
+    Attributes
+    ----------
+    statistics
+        ``whole``: those of devices that train the whole network. ``all``: everybody's.
+    """
+
+    statistics: str = setting("whole", among=("whole", "all"))
 
 
 class HeteroFL(FedAvg):
@@ -27,3 +54,22 @@ class HeteroFL(FedAvg):
 
     name = "heterofl"
     parts = frozenset({VARIANTS})
+    options: HeteroFLOptions
+
+    def select(
+        self, state: StrategyState, number: int, devices: Sequence[Device], random: np.random.Generator
+    ) -> dict[str, Plan]:
+        """Choose and plan; devices with a part of the network are not asked for its statistics, if others are there."""
+        plans = super().select(state, number, devices, random)
+        if self.options.statistics == "all" or all(self.choices.of(device).submodel.where for device in devices):
+            return plans
+        # Clients without the fact are older than the choice of variables.
+        asked = {device.device for device in devices if CODECS in device.facts}
+        return {device: self._without_statistics(plan) if device in asked else plan for device, plan in plans.items()}
+
+    def _without_statistics(self, plan: Plan) -> Plan:
+        if not plan.submodel.where:
+            return plan
+        manifest = next(each.manifest for each in self.choices.variants if each.name == plan.submodel.name)
+        variables = manifest.variables
+        return replace(plan, reply=frozenset(path for path in manifest.trained(plan.cut) if variables[path].trained))

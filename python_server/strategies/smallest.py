@@ -6,13 +6,16 @@ the comparisons in HeteroFL (Diao et al. 2021, table 2: all devices at the small
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from python_server.groups import CUTS, VARIANTS, Choice
+from python_server.errors import ExperimentError
+from python_server.groups import CUTS, VARIANTS, Choice, GroupSettings
 from python_server.strategies.base import Device
 from python_server.strategies.fedavg import FedAvg
+from python_server.variants import Variant
 
 __all__ = ["Smallest"]
 
@@ -22,6 +25,22 @@ class Smallest(FedAvg):
 
     name = "smallest"
     parts = frozenset({CUTS, VARIANTS})
+
+    def bind(self, variants: Mapping[str, Variant], groups: Sequence[GroupSettings]) -> FedAvg:
+        """Return the strategy for these bundles and groups.
+
+        Raises
+        ------
+        ExperimentError
+            As for FedAvg; or the smallest part depends on what devices will tell.
+        """
+        for group in groups:
+            if group.memory_share:
+                raise ExperimentError(
+                    f"group {group.name!r}: memory_share differs from device to device, and strategy {self.name!r} has "
+                    "to know the smallest part when the run starts; give memory_mb"
+                )
+        return super().bind(variants, groups)
 
     def choice(self, device: Device, random: np.random.Generator) -> Choice:
         """Give the smallest part to every device; epochs and cutoff stay the device's own."""

@@ -10,10 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model_export.manifest import Signature
 from python_server.errors import ExperimentError
 from python_server.groups import GroupSettings
+from python_server.parts import Part
 from python_server.run_rows import DeviceRoundRow
 from python_server.strategies import (
+    OPTIONS,
+    STRATEGIES,
     Contribution,
     Device,
     DropWeak,
@@ -25,6 +29,7 @@ from python_server.strategies import (
     FedProxOptions,
     Fjord,
     HeteroFL,
+    HeteroFLOptions,
     MixedCompression,
     MixedCompressionOptions,
     PartialTraining,
@@ -128,7 +133,7 @@ def test_fedprox_gives_stragglers_fewer_epochs(variants: dict[str, Variant]) -> 
 def test_a_proximal_term_needs_bundles_that_have_one(variants: dict[str, Variant]) -> None:
     plain = {**variants, "half": replace(variants["half"], manifest=replace(variants["half"].manifest, optimizer={}))}
     with pytest.raises(ExperimentError, match="variant 'half' was exported without a proximal term"):
-        HeteroFL(FedAvgOptions(proximal_mu=0.1), WHOLE_TRAIN).bind(plain, ())
+        HeteroFL(HeteroFLOptions(proximal_mu=0.1), WHOLE_TRAIN).bind(plain, ())
 
 
 def test_variants_are_for_strategies_that_use_them(variants: dict[str, Variant]) -> None:
@@ -148,14 +153,14 @@ def test_partial_training_cuts_weak_devices(variants: dict[str, Variant]) -> Non
 
 
 def test_heterofl_narrows_weak_devices(variants: dict[str, Variant]) -> None:
-    bound = settled(HeteroFL(FedAvgOptions(), WHOLE_TRAIN), variants, weak={"processor": "cpu", "memory_mb": 17.0})
+    bound = settled(HeteroFL(HeteroFLOptions(), WHOLE_TRAIN), variants, weak={"processor": "cpu", "memory_mb": 17.0})
     plans = plans_of(bound)
     assert {plans[device.device].submodel.name for device in DEVICES if device.processor == "cpu"} == {"half"}
     assert {plans[device.device].submodel for device in DEVICES if device.processor == "gpu"} == {WHOLE}
 
 
 def test_fjord_draws_widths_up_to_the_device_s_own(variants: dict[str, Variant]) -> None:
-    bound = settled(Fjord(FedAvgOptions(), WHOLE_TRAIN), variants, weak={"processor": "cpu", "variant": "half"})
+    bound = settled(Fjord(HeteroFLOptions(), WHOLE_TRAIN), variants, weak={"processor": "cpu", "variant": "half"})
     drawn: dict[str, list[str]] = {"cpu": [], "gpu": []}
     for number in range(1, 61):
         plans = plans_of(bound, number)
@@ -169,6 +174,8 @@ def test_fjord_draws_widths_up_to_the_device_s_own(variants: dict[str, Variant])
 
 def test_controls(variants: dict[str, Variant]) -> None:
     weak = {"processor": "cpu", "variant": "half"}
+    with pytest.raises(ExperimentError, match="group 'weak': memory_share differs from device to device"):
+        settled(Smallest(FedAvgOptions(), WHOLE_TRAIN), variants, weak={"memory_share": 0.5})
     smallest = settled(Smallest(FedAvgOptions(), WHOLE_TRAIN), variants, weak=weak)
     assert {plan.submodel.name for plan in plans_of(smallest).values()} == {"half"}
     assert len(plans_of(smallest)) == len(DEVICES)
@@ -237,3 +244,30 @@ def test_fedcs_learns_times_from_rounds() -> None:
     assert state.values["times"]["id1"] == pytest.approx([8.1, 0.0])
     assert set(strategy.select(state, 4, DEVICES[:2], chance(4))) == {"id0", "id1"}
     assert json.loads(json.dumps(state.values)) == state.values
+
+
+@pytest.mark.parametrize("name", ["heterofl", "fjord"])
+def test_only_whole_networks_tell_statistics_of_the_whole(variants: dict[str, Variant], name: str) -> None:
+    sliced = {}
+    for key, each in variants.items():
+        everything = Signature({}, {}, each.manifest.state)
+        manifest = replace(each.manifest, signatures={**each.manifest.signatures, "train": everything})
+        where: dict[str, Part] = {"one/kernel": np.ix_([0], [0])} if key else {}
+        sliced[key] = replace(each, manifest=manifest, submodel=replace(each.submodel, where=where) if key else WHOLE)
+    groups = [read_table(GroupSettings, {"name": "weak", "devices": ["weak*"], "variant": "half"}, "", Path("/"))]
+    facts = {"codecs": "float32"}
+    weak, old, strong = (
+        Device(each, each, "cpu", 10, {} if each == "weak-old" else facts) for each in ("weak", "weak-old", "strong")
+    )
+
+    def replies(*devices: Device, **options: Any) -> dict[str, Any]:
+        strategy = STRATEGIES[name](OPTIONS[name](**options), TrainSettings()).bind(sliced, groups)
+        plans = strategy.select(strategy.start({}), 1, devices, np.random.default_rng(4))
+        return {device: plan.reply for device, plan in plans.items()}
+
+    kernels = frozenset({"one/kernel", "two/kernel", "three/kernel"})
+    told = replies(weak, old, strong)
+    assert (told["weak"], told["weak-old"]) == (kernels, None), "older clients cannot leave variables out"
+    assert told["strong"] in (None, kernels), "FjORD may have drawn a narrow one"
+    assert replies(weak, old) == {"weak": None, "weak-old": None}, "there is nobody else to tell them"
+    assert set(replies(weak, old, strong, statistics="all").values()) == {None}

@@ -7,12 +7,14 @@ import android.content.pm.PackageManager;
 import android.os.Build;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.pocketfleet.message.Records;
+import org.pocketfleet.readiness.Conditions;
 
-/** What is known of the phone and of this app: kinds and versions, nothing that names a person. */
+/** What is known of the phone and of this app: nothing that names a person. */
 final class DeviceFacts {
   private DeviceFacts() {}
 
-  /** Facts by their names on the wire: {@code String} or {@code Long}. */
+  /** Facts by their names on the wire, as they are now. */
   static Map<String, Object> of(Context context) {
     Map<String, Object> facts = new LinkedHashMap<>();
     facts.put(
@@ -23,7 +25,12 @@ final class DeviceFacts {
     facts.put("cores", (long) Runtime.getRuntime().availableProcessors());
     ActivityManager.MemoryInfo memory = new ActivityManager.MemoryInfo();
     context.getSystemService(ActivityManager.class).getMemoryInfo(memory);
-    facts.put("memory-bytes", memory.totalMem);
+    facts.put(Records.MEMORY_BYTES, memory.totalMem);
+    Conditions now = new AndroidConditions(context).read();
+    if (!Double.isNaN(now.batteryPercent())) {
+      facts.put(Records.BATTERY_PERCENT, now.batteryPercent());
+      facts.put(Records.CHARGING, now.charging());
+    }
     facts.put("app-version", version(context));
     return facts;
   }

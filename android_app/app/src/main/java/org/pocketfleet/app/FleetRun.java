@@ -144,7 +144,7 @@ final class FleetRun implements Run {
             .profile(settings.profile)
             .localWeights(Places.weights(context))
             .meter(new BatteryOr(battery, ModelMeter.generic()))
-            .facts(DeviceFacts.of(context))
+            .facts(() -> DeviceFacts.of(context))
             .onStep(board::step);
     if (!settings.testData.isEmpty()) {
       work.testData(source(settings.testData));

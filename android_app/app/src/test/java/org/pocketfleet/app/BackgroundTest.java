@@ -160,4 +160,14 @@ public class BackgroundTest {
     shadowOf(phone.app.getSystemService(ConnectivityManager.class)).clearAllNetworks();
     assertFalse(new AndroidConditions(phone.app).read().online());
   }
+
+  @Test
+  public void theServerIsToldOfTheBatteryAsItIs() {
+    phone.power(true, 42);
+    assertEquals(42.0, DeviceFacts.of(phone.app).get("battery-percent"));
+    assertEquals(true, DeviceFacts.of(phone.app).get("charging"));
+    phone.power(false, 41);
+    assertEquals(41.0, DeviceFacts.of(phone.app).get("battery-percent"));
+    assertEquals(false, DeviceFacts.of(phone.app).get("charging"));
+  }
 }

@@ -2,8 +2,8 @@ package org.pocketfleet.client;
 
 import java.io.File;
 import java.util.Collections;
-import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.function.Supplier;
 import org.pocketfleet.data.DataSource;
 import org.pocketfleet.energy.EnergyMeter;
 import org.pocketfleet.training.StepListener;
@@ -18,7 +18,7 @@ public final class WorkerSettings {
   private final DataSource data;
   private final DataSource testData;
   private final EnergyMeter meter;
-  private final Map<String, Object> facts;
+  private final Supplier<Map<String, Object>> facts;
   private final File localWeights;
   private final StepListener onStep;
 
@@ -31,7 +31,7 @@ public final class WorkerSettings {
     this.data = builder.data;
     this.testData = builder.testData;
     this.meter = builder.meter;
-    this.facts = Collections.unmodifiableMap(new LinkedHashMap<>(builder.facts));
+    this.facts = builder.facts;
     this.localWeights = builder.localWeights;
     this.onStep = builder.onStep;
   }
@@ -87,9 +87,9 @@ public final class WorkerSettings {
     return meter;
   }
 
-  /** More of what the server may know of this device, by key. */
+  /** More of what the server may know of this device, by key, as it is now. */
   public Map<String, Object> facts() {
-    return facts;
+    return facts.get();
   }
 
   /** Directory in which the client keeps its own weights between rounds; null: it keeps none. */
@@ -112,7 +112,7 @@ public final class WorkerSettings {
     private boolean cacheFeatures = true;
     private DataSource testData;
     private EnergyMeter meter;
-    private Map<String, Object> facts = Collections.emptyMap();
+    private Supplier<Map<String, Object>> facts = Collections::emptyMap;
     private File localWeights;
     private StepListener onStep = (done, planned) -> {};
 
@@ -160,8 +160,11 @@ public final class WorkerSettings {
       return this;
     }
 
-    /** Sets {@link WorkerSettings#facts()}; they go over those that a worker has itself. */
-    public Builder facts(Map<String, Object> value) {
+    /**
+     * Sets {@link WorkerSettings#facts()}; they go over those that a worker has itself, and are
+     * asked for whenever the server asks.
+     */
+    public Builder facts(Supplier<Map<String, Object>> value) {
       facts = value;
       return this;
     }

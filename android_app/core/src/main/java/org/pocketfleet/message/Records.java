@@ -95,6 +95,14 @@ public final class Records {
   public static final String MACHINE = "machine";
   public static final String CORES = "cores";
   public static final String JAVA = "java";
+
+  /** All memory of the device. */
+  public static final String MEMORY_BYTES = "memory-bytes";
+
+  /** Of a device with a battery: its charge, and whether power comes from outside. */
+  public static final String BATTERY_PERCENT = "battery-percent";
+
+  public static final String CHARGING = "charging";
   public static final String ENERGY_METHOD = "energy-method";
   public static final String ENERGY_SOURCE = "energy-source";
 

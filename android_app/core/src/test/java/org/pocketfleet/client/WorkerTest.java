@@ -69,7 +69,8 @@ public class WorkerTest {
   @Test
   public void aQueryIsAnsweredWithFacts() throws Exception {
     Map<String, Object> more = Collections.singletonMap("battery", "full");
-    try (Worker worker = Worker.open(whole(), settings().processor("gpu").facts(more).build())) {
+    try (Worker worker =
+        Worker.open(whole(), settings().processor("gpu").facts(() -> more).build())) {
       Reply reply = worker.handle(query());
       assertEquals(77L, reply.metrics().get("num-examples"));
       Map<String, Object> facts = reply.info();

@@ -99,6 +99,7 @@ final class RunCommand {
             .profile(options.text("--profile"))
             .cacheFeatures(!options.has("--no-feature-cache"))
             .localWeights(new File(config.stateDirectory(), "weights"))
+            .facts(() -> LinuxFacts.of(LinuxFacts.POWER_SUPPLY, LinuxFacts.MEMORY))
             .meter(meter(options));
     if (options.has("--threads")) {
       settings.threads(options.count("--threads"));
