@@ -15,6 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 from PIL import Image
@@ -84,7 +85,7 @@ class CaseRun:
         return sum((row.download_bytes or 0) + (row.upload_bytes or 0) for row in self.devices)
 
 
-def run_case(folder: Path, name: str, experiment: str) -> CaseRun:
+def run_case(folder: Path, name: str, experiment: str, *, in_process: bool = False) -> CaseRun:
     """Simulate an experiment, or go on with it, or read what it came to.
 
     Parameters
@@ -96,6 +97,8 @@ def run_case(folder: Path, name: str, experiment: str) -> CaseRun:
     experiment
         The text of the experiment file; relative paths start from ``folder``. One that has changed since the run began
         starts it anew.
+    in_process
+        Simulate in this process instead of one of its own, which imports TensorFlow once for all cases.
 
     Raises
     ------
@@ -110,22 +113,34 @@ def run_case(folder: Path, name: str, experiment: str) -> CaseRun:
     begun = sorted(path for path in runs.iterdir() if (path / DATABASE).exists()) if runs.is_dir() else []
     if not begun or _status(begun[-1]) != "finished":
         words = ["--resume", str(begun[-1])] if begun else [str(file)]
-        command = [sys.executable, "-m", "python_server.cli", "simulate", *words, "--runs", str(runs)]
-        done = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
-        if done.returncode:
-            raise SystemExit(f"{file}: the simulation ended with status {done.returncode}")
+        status = _simulate([*words, "--runs", str(runs)], folder, in_process=in_process)
+        if status:
+            raise SystemExit(f"{file}: the simulation ended with status {status}")
         begun = sorted(path for path in runs.iterdir() if (path / DATABASE).exists())
-    with RunReader(begun[-1]) as reader:
-        return CaseRun(begun[-1], reader.rounds(), reader.device_rounds())
+    return _read(begun[-1])
 
 
-def finished_case(folder: Path, name: str) -> CaseRun | None:
-    """Return the run of a case that has been run to its end by `run_case`, whatever its experiment; else None."""
-    for run in sorted((folder / name).glob("*/"), reverse=True):
-        if (run / DATABASE).exists() and _status(run) == "finished":
-            with RunReader(run) as reader:
-                return CaseRun(run, reader.rounds(), reader.device_rounds())
-    return None
+def _simulate(words: Sequence[str], folder: Path, *, in_process: bool) -> int:
+    if in_process:
+        from python_server.cli import main
+
+        return main(["simulate", *words])
+    command = [sys.executable, "-m", "python_server.cli", "simulate", *words]
+    return subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode
+
+
+def finished_case(folder: Path, name: str, experiment: str) -> Optional[CaseRun]:
+    """Read what `run_case` came to, without running anything; None if it has not finished this experiment."""
+    file, runs = folder / f"{name}.toml", folder / name
+    if not file.exists() or file.read_text(encoding="utf-8") != experiment or not runs.is_dir():
+        return None
+    begun = sorted(path for path in runs.iterdir() if (path / DATABASE).exists())
+    return _read(begun[-1]) if begun and _status(begun[-1]) == "finished" else None
+
+
+def _read(run: Path) -> CaseRun:
+    with RunReader(run) as reader:
+        return CaseRun(run, reader.rounds(), reader.device_rounds())
 
 
 def _status(run: Path) -> str:
@@ -133,13 +148,22 @@ def _status(run: Path) -> str:
         return reader.status
 
 
-def cifar10(part: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+def cifar10(part: str, count: int, pixels: int = 32) -> tuple[np.ndarray, np.ndarray]:
     """Return the first images of CIFAR-10's ``train`` or ``test``, which are in random order, and their labels.
+
+    Parameters
+    ----------
+    part
+        ``train`` or ``test``.
+    count
+        How many images.
+    pixels
+        Height and width; below 32 each pixel is the mean of those that it stands for.
 
     Returns
     -------
     images : ndarray
-        uint8 ``[count, 32, 32, 3]``.
+        uint8 ``[count, pixels, pixels, 3]``.
     labels : ndarray
         int64 ``[count]``.
 
@@ -154,16 +178,17 @@ def cifar10(part: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     with np.load(path) as archive:
         content, offsets, labels = (archive[f"{part}_{name}"] for name in ("jpeg", "offsets", "labels"))
     count = min(count, len(labels))
-    x = np.empty((count, 32, 32, 3), np.uint8)
+    x = np.empty((count, pixels, pixels, 3), np.uint8)
     for i in range(count):
-        x[i] = np.asarray(Image.open(io.BytesIO(content[offsets[i] : offsets[i + 1]].tobytes())).convert("RGB"))
+        image = Image.open(io.BytesIO(content[offsets[i] : offsets[i + 1]].tobytes())).convert("RGB")
+        x[i] = np.asarray(image if pixels == 32 else image.resize((pixels, pixels), Image.Resampling.BOX))
     return x, labels[:count].astype(np.int64)
 
 
-def cifar10_file(file: Path, part: str, count: int) -> Path:
+def cifar10_file(file: Path, part: str, count: int, pixels: int = 32) -> Path:
     """Write the first images of a part as a client's data, unless they are there; return the file."""
     if not file.exists():
-        x, y = cifar10(part, count)
+        x, y = cifar10(part, count, pixels)
         file.parent.mkdir(parents=True, exist_ok=True)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, x=x, y=y)

@@ -162,6 +162,9 @@ learning_rate = 0.001
 [server]
 round_deadline_s = 1e6
 
+[simulation]
+engine = "local"
+
 [[simulation.profiles]]
 name = "cpu"
 step_ms = {1000 * NETWORKS[name].epoch_s / -(-setting.images // BATCH):.1f}

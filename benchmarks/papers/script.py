@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -32,8 +33,13 @@ def arguments(description: str | None, name: str) -> argparse.ArgumentParser:
 
 
 def parsed(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> argparse.Namespace:
-    """Return the arguments; ``folder`` is absolute, and another one for the paper's own setting."""
+    """Return the arguments; ``folder`` is absolute, and another one for the paper's own setting.
+
+    KERAS_BACKEND is that of the simulations, ``backend``: bundles are exported by this process, on TensorFlow.
+    """
     options = parser.parse_args(words)
+    options.backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     own = f"{options.name}-paper" if options.paper else options.name
     options.folder = (options.folder or ROOT / "runs" / "papers" / own).resolve()
     return options
@@ -60,15 +66,18 @@ def run_seeds(
         Writes what the experiment file names.
     """
     results: dict[Key, list[CaseRun]] = {}
-    cases = list(cases)
+    cases, tensorflow = list(cases), options.backend == "tensorflow"
     for seed in range(options.seeds):
         for case in cases:
             run: CaseRun | None
+            text = experiment(case, seed)
+            if not tensorflow:
+                text = text.replace("[simulation]\n", f'[simulation]\nbackend = "{options.backend}"\n')
             if options.table:
-                run = finished_case(options.folder, name(case, seed))
+                run = finished_case(options.folder, name(case, seed), text)
             else:
                 prepare(case, seed)
-                run = run_case(options.folder, name(case, seed), experiment(case, seed))
+                run = run_case(options.folder, name(case, seed), text, in_process=tensorflow)
             if run is not None:
                 print(f"{name(case, seed)}: accuracy {run.final:.3f}, best {run.best:.3f}", flush=True)
                 results.setdefault(case, []).append(run)

@@ -13,7 +13,7 @@ Settings:
 
 * small (default): the zoo's ``small_cnn`` of 8, 16 and 32 filters, 100 images a device, 10 rounds;
 * ``--paper``: ResNet-18, all of CIFAR-10, 40 rounds; for a GPU, with ``KERAS_BACKEND=jax``. Learning rate, batch size
-  and split are not in the paper.
+  and split are not in the paper. Bundles are exported on TensorFlow, which has to be there as well.
 
 What is done is kept under ``--folder``; a call that was interrupted goes on there.
 
