@@ -10,7 +10,7 @@ import pytest
 from benchmarks.papers import mixed_compression
 from benchmarks.papers.cases import CaseRun
 from benchmarks.papers.device_costs import Link, equation_1
-from benchmarks.papers.mixed_compression import DEVICES, FLEETS, PAPER, SMALL, Case, Problem
+from benchmarks.papers.mixed_compression import DEVICES, FLEETS, PAPER, SMALL, Problem
 from python_server.experiment import parse_experiment
 from python_server.run_rows import DeviceRoundRow
 
