@@ -276,8 +276,9 @@ def main(words: Sequence[str] | None = None, *, small: Mapping[str, Problem] = S
     """Run what is missing, seed by seed, and print the tables."""
     parser = arguments(__doc__, "mixed_compression")
     parser.add_argument("--turns", type=int, default=25, help="steps of each kind to time; 0: measure nothing")
+    parser.add_argument("--only", choices=tuple(SMALL), help="one of the two problems")
     options = parsed(parser, words)
-    problems = PAPER if options.paper else small
+    problems = {key: each for key, each in (PAPER if options.paper else small).items() if options.only in (None, key)}
     results = run_seeds(
         options,
         cases(list(problems)),

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.papers import mixed_compression
 from benchmarks.papers.cases import CaseRun
 from benchmarks.papers.device_costs import Link, equation_1
-from benchmarks.papers.mixed_compression import DEVICES, FLEETS, PAPER, SMALL, Problem
+from benchmarks.papers.mixed_compression import DEVICES, FLEETS, PAPER, SMALL, Case, Problem
 from python_server.experiment import parse_experiment
 from python_server.run_rows import DeviceRoundRow
 
@@ -42,3 +42,13 @@ def test_equation_1_adds_up() -> None:
     whole, int8 = equation_1(CaseRun(Path(), [], [row, other]), measured, Link(10.0, 5.0, 0.05))
     assert (whole["T"], whole["T, if weights travelled as stored"]) == ("2.650", "2.650")
     assert (int8["T_local, s"], int8["T"], int8["T, if weights travelled as stored"]) == ("3.000", "3.650", "3.200")
+
+
+def test_a_tiny_federation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixed_compression, "FLEETS", {"mixed": ("whole",) * 9 + ("pruned-50",)})
+    monkeypatch.setattr(mixed_compression, "cases", lambda problems: [Case("mlp", "fedsgd", "mixed", "aware")])
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table mixed-compression -->\n<!-- end mixed-compression -->\n")
+    words = ["--seeds", "1", "--turns", "0", "--folder", str(tmp_path / "runs"), "--write", str(page)]
+    mixed_compression.main(words, small={"mlp": Problem(60, 6, 1, 1, 0.1, 1, 0.1)})
+    assert "| mlp | FedSGD | mixed | aware |" in page.read_text()

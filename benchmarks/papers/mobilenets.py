@@ -7,7 +7,7 @@ hold all of CIFAR-10, batches of 32, Keras's Adam with its default rate of 0.001
 Here the two clients are simulated. Epoch times are measured with Keras on this machine, for the networks of the paper
 (width 1, 32 pixels, batches of 32): a step of each in turn, the median of each turn's ratio to V2.
 
-* small (default): widths of 0.25 (V1) and 0.35, no hidden layer in the head, 1,500 images, 5 rounds of 3 epochs, and a
+* small (default): widths of 0.25 (V1) and 0.35, no hidden layer in the head, 1,000 images, 5 rounds of 2 epochs, and a
   batch-norm momentum of 0.9 instead of 0.99 (V1) and 0.999, which so few steps would leave at their start. A network is
   exported once, so seeds differ in the order of the samples, not in the initial weights;
 * ``--paper``: the paper's own; for a GPU, with ``KERAS_BACKEND=jax``.
@@ -56,7 +56,7 @@ class Setting:
         Of batch norms; None: the architecture's own.
     """
 
-    options: Mapping[str, Mapping[str, float]]
+    options: Mapping[str, Mapping[str, Any]]
     images: int
     test: int
     rounds: int
@@ -85,10 +85,10 @@ NETWORKS = {
 V2 = "mobilenet_v2"
 SMALL = Setting(
     {name: {"alpha": 0.25 if name == "mobilenet_v1" else 0.35, "hidden": 0} for name in NETWORKS},
-    images=1500,
+    images=1000,
     test=1000,
     rounds=5,
-    epochs=3,
+    epochs=2,
     momentum=0.9,
 )
 _HIDDEN = {"mobilenet_v1": 0, "mobilenet_v2": 0, "mobilenet_v3_small": 1024, "mobilenet_v3_large": 1280}
@@ -225,17 +225,18 @@ def main(words: Sequence[str] | None = None, *, small: Setting = SMALL) -> None:
     """Run what is missing, seed by seed, and print the table."""
     parser = arguments(__doc__, "mobilenets")
     parser.add_argument("--turns", type=int, default=15, help="steps of each network to time; 0: measure no times")
+    parser.add_argument("--only", choices=tuple(NETWORKS), help="one of the networks; times are left out")
     options = parsed(parser, words)
     setting = PAPER if options.paper else small
     results = run_seeds(
         options,
-        setting.options,
+        [name for name in setting.options if options.only in (None, name)],
         lambda name, seed: f"{name}-seed{seed}",
         lambda name, seed: prepare(name, setting, options.folder),
         lambda name, seed: experiment(name, setting, seed),
     )
     times = options.folder / "epoch-times.json"
-    if options.turns and not options.table and not times.exists():
+    if options.turns and not (options.table or options.only) and not times.exists():
         write_atomically(times, json.dumps(step_ratios(options.turns)).encode())
     show({"mobilenets": rows_of(results, json.loads(times.read_bytes()) if times.exists() else {})}, options.write)
     if options.plots:

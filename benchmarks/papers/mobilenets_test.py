@@ -6,20 +6,21 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 from benchmarks.papers import mobilenets
 from benchmarks.papers.mobilenets_v3 import open_gates, with_relu
 
-TINY = mobilenets.Setting(
-    {"mobilenet_v1": {"alpha": 0.05, "hidden": 0}}, images=40, test=20, rounds=1, epochs=1, momentum=0.9
-)
 
-
-def test_the_table_has_the_clients_and_the_server_beside_the_paper(tmp_path: Path) -> None:
+def test_the_table_has_the_clients_and_the_server_beside_the_paper(
+    tmp_path: Path, noise_for_cifar10: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = mobilenets.Setting({"small_cnn": {"filters": (4,)}}, images=40, test=20, rounds=1, epochs=1, momentum=0.9)
+    monkeypatch.setitem(mobilenets.NETWORKS, "small_cnn", mobilenets.NETWORKS["mobilenet_v1"])
     page = tmp_path / "page.md"
     page.write_text("<!-- table mobilenets -->\n<!-- end mobilenets -->\n")
-    words = ["--seeds", "1", "--turns", "0", "--folder", str(tmp_path / "runs"), "--write", str(page)]
-    mobilenets.main([*words, "--plots", str(tmp_path)], small=TINY)
+    words = ["--seeds", "1", "--turns", "0", "--folder", str(noise_for_cifar10), "--write", str(page)]
+    mobilenets.main([*words, "--plots", str(tmp_path)], small=tiny)
     row = page.read_text().splitlines()[-3]
     assert row.startswith("| V1 | 2.")
     assert row.endswith("| – | 0.997, 0.808 | 0.011, 1.05 | 614 s (1.96) | 1 |")

@@ -110,11 +110,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--table", action="store_true", help="only show what is done")
     parser.add_argument("--write", type=Path, help="also write the table into this page")
     parser.add_argument("--plots", type=Path, help="also draw training accuracy by epoch, into this folder")
+    parser.add_argument("--only", choices=tuple(VARIANTS), help="one of the networks")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
     curves: dict[str, list[list[float]]] = {}
     for seed in range(options.seeds):
         for name, variant in VARIANTS.items():
+            if options.only not in (None, name):
+                continue
             words = "".join(letter if letter.isalnum() else "-" for letter in name)
             file = options.folder / f"{words}-{options.images}-{options.epochs}-{seed}.json"
             if not file.exists() and not options.table:
