@@ -7,7 +7,7 @@ hold all of CIFAR-10, batches of 32, Keras's Adam with its default rate of 0.001
 Here the two clients are simulated. Epoch times are measured with Keras on this machine, for the networks of the paper
 (width 1, 32 pixels, batches of 32): a step of each in turn, the median of each turn's ratio to V2.
 
-* small (default): widths of 0.25 (V1) and 0.35, no hidden layer in the head, 1,000 images, 5 rounds of 2 epochs, and a
+* small (default): widths of 0.25 (V1) and 0.35, no hidden layer in the head, 1,000 images, 6 rounds of 5 epochs, and a
   batch-norm momentum of 0.9 instead of 0.99 (V1) and 0.999, which so few steps would leave at their start. A network is
   exported once, so seeds differ in the order of the samples, not in the initial weights;
 * ``--paper``: the paper's own; for a GPU, with ``KERAS_BACKEND=jax``.
@@ -87,8 +87,8 @@ SMALL = Setting(
     {name: {"alpha": 0.25 if name == "mobilenet_v1" else 0.35, "hidden": 0} for name in NETWORKS},
     images=1000,
     test=1000,
-    rounds=5,
-    epochs=2,
+    rounds=6,
+    epochs=5,
     momentum=0.9,
 )
 _HIDDEN = {"mobilenet_v1": 0, "mobilenet_v2": 0, "mobilenet_v3_small": 1024, "mobilenet_v3_large": 1280}
