@@ -11,9 +11,9 @@ processes on Office-31; here devices are simulated, so accuracies are computed a
 
 Settings:
 
-* small (default): the zoo's ``small_cnn``, 100 images a device, 12 rounds;
+* small (default): the zoo's ``small_cnn`` of 8, 16 and 32 filters, 100 images a device, 10 rounds;
 * ``--paper``: ResNet-18, all of CIFAR-10, 40 rounds; for a GPU, with ``KERAS_BACKEND=jax``. Learning rate, batch size
-  and split are not in the paper.
+  and split are not in the paper. Bundles are exported on TensorFlow, which has to be there as well.
 
 What is done is kept under ``--folder``; a call that was interrupted goes on there.
 
@@ -22,36 +22,25 @@ What is done is kept under ``--folder``; a call that was interrupted goes on the
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from benchmarks.papers.cases import (
-    CLASSES,
-    ROOT,
-    CaseRun,
-    cifar10_file,
-    finished_case,
-    mean_and_range,
-    run_case,
-    write_section,
-)
-from model_export.files import write_atomically
-from python_server.report.charts import line_chart
-from python_server.report.standalone import standalone
+from benchmarks.papers.cases import CLASSES, CaseRun, cifar10_file, mean_and_range
+from benchmarks.papers.script import arguments, draw, parsed, run_seeds, show
 
 __all__ = ["CASES", "PAPER", "SMALL", "Case", "Setting", "main"]
 
 DEVICES = 10
-GPU_ROUND_MIN, CPU_FACTOR, PAPER_ROUNDS = 1.99, 1.27, 40
-OVERHEAD_MIN = 80.32 / PAPER_ROUNDS - GPU_ROUND_MIN
+GPU_MIN, GPU_ROUND_MIN, CPU_FACTOR, PAPER_ROUNDS = 80.32, 1.99, 1.27, 40
+OVERHEAD_MIN = GPU_MIN / PAPER_ROUNDS - GPU_ROUND_MIN
 POWER_W = 100_950 / (PAPER_ROUNDS * DEVICES * GPU_ROUND_MIN * 60)
 
 
@@ -73,10 +62,12 @@ class Setting:
     batch_size: int
     rounds: int
     learning_rate: float
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-SMALL = Setting("small_cnn", images=1000, test=1000, batch_size=20, rounds=12, learning_rate=0.02)
+SMALL = Setting(
+    "small_cnn", images=1000, test=1000, batch_size=20, rounds=10, learning_rate=0.02, options={"filters": (8, 16, 32)}
+)
 PAPER = Setting("resnet18", images=50_000, test=10_000, batch_size=32, rounds=PAPER_ROUNDS, learning_rate=0.01)
 
 
@@ -105,9 +96,13 @@ class Case:
     minutes: float
     energy_kj: float | None = None
 
+    def key(self, seed: int) -> str:
+        """Return the name of its run."""
+        return f"{self.processor}-{self.epochs}-{self.cutoff_min:g}-seed{seed}"
+
 
 CASES = {
-    "GPU, τ = 0": Case(10, "gpu", 0, 0.67, 80.32, 100.95),
+    "GPU, τ = 0": Case(10, "gpu", 0, 0.67, GPU_MIN, 100.95),
     "CPU, τ = 0": Case(10, "cpu", 0, 0.67, 102.0),
     "CPU, τ = 2.23 min": Case(10, "cpu", 2.23, 0.66, 89.15),
     "CPU, τ = 1.99 min": Case(10, "cpu", 1.99, 0.63, 80.34),
@@ -212,7 +207,7 @@ def rows_of(results: Mapping[str, Sequence[CaseRun]], setting: Setting) -> dict[
                 "steps done": f"{statistics.mean(work_done(run) for run in results[name]):.0%}",
                 "minutes of 40 rounds, modelled": f"{minutes(name):.1f}{ratio}",
                 "paper: accuracy": f"{case.accuracy:.2f}",
-                "paper: minutes": f"{case.minutes:.1f} ({case.minutes / CASES[TABLE_3[0]].minutes:.2f}×)",
+                "paper: minutes": f"{case.minutes:.1f} ({case.minutes / GPU_MIN:.2f}×)",
                 "seeds": str(len(results[name])),
             }
         )
@@ -231,56 +226,31 @@ def rows_of(results: Mapping[str, Sequence[CaseRun]], setting: Setting) -> dict[
     return {"table-3": three, "table-2a": two}
 
 
-def draw(results: Mapping[str, Sequence[CaseRun]], folder: Path) -> None:
-    """Draw accuracy over virtual time for the cases of table 3."""
-    lines = {}
-    for name in (name for name in TABLE_3 if name in results):
-        runs = results[name]
-        minutes, points = 0.0, []
-        for place, row in enumerate(runs[0].rounds):
-            minutes += row.wall_s / 60 if row.round else 0.0
-            values = [run.rounds[place].accuracy for run in runs]
-            points.append((minutes, statistics.mean(value for value in values if value is not None)))
-        lines[name] = points
-    title = "Table 3: accuracy over virtual time"
-    chart = line_chart(lines, title=title, x_label="minutes (modelled)", y_label="accuracy")
-    write_atomically(folder / "papers-table-3.svg", standalone(chart, title).encode())
+def over_time(runs: Sequence[CaseRun]) -> list[tuple[float, float]]:
+    """Return accuracy, as the mean over seeds, by the virtual minute at which a round ended."""
+    minutes, points = 0.0, []
+    for rows in zip(*(run.rounds for run in runs)):
+        minutes += rows[0].wall_s / 60 if rows[0].round else 0.0
+        points.append((minutes, statistics.mean(row.accuracy or 0.0 for row in rows)))
+    return points
 
 
-def main(arguments: Sequence[str] | None = None, *, small: Setting = SMALL) -> None:
+def main(words: Sequence[str] | None = None, *, small: Setting = SMALL) -> None:
     """Run what is missing, seed by seed, and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--paper", action="store_true", help="the paper's own setting, for a GPU")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="where results are kept (default: runs/papers/table_3[-paper])")
-    parser.add_argument("--table", action="store_true", help="only show what is done")
-    parser.add_argument("--write", type=Path, help="also write the tables into this page")
-    parser.add_argument("--plots", type=Path, help="also draw accuracy over time, into this folder")
-    options = parser.parse_args(arguments)
+    options = parsed(arguments(__doc__, "table_3"), words)
     setting = PAPER if options.paper else small
-    folder = options.folder or ROOT / "runs" / "papers" / ("table_3-paper" if options.paper else "table_3")
-    results: dict[str, list[CaseRun]] = {}
-    for seed in range(options.seeds):
-        for name, case in CASES.items():
-            key = f"{case.processor}-{case.epochs}-{case.cutoff_min:g}-seed{seed}"
-            run: CaseRun | None
-            if options.table:
-                run = finished_case(folder, key)
-            else:
-                prepare(setting, seed, folder)
-                run = run_case(folder, key, experiment(setting, case, seed))
-            if run is None:
-                continue
-            print(f"seed {seed}, {name}: accuracy {run.final:.3f}, best {run.best:.3f}", flush=True)
-            results.setdefault(name, []).append(run)
-    for name, rows in rows_of(results, setting).items():
-        print(f"\n{name}")
-        for row in rows:
-            print(" | ".join(f"{column}: {cell}" for column, cell in row.items()))
-        if options.write and rows:
-            write_section(options.write, name, rows)
-    if options.plots and results:
-        draw(results, options.plots)
+    results = run_seeds(
+        options,
+        CASES,
+        lambda name, seed: CASES[name].key(seed),
+        lambda name, seed: prepare(setting, seed, options.folder),
+        lambda name, seed: experiment(setting, CASES[name], seed),
+    )
+    show(rows_of(results, setting), options.write)
+    if options.plots:
+        lines = {name: over_time(results[name]) for name in TABLE_3 if name in results}
+        title = "Table 3: accuracy over virtual time"
+        draw(options.plots / "papers-table-3.svg", title, lines, x_label="minutes (modelled)", y_label="accuracy")
 
 
 if __name__ == "__main__":

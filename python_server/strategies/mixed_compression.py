@@ -18,8 +18,9 @@ variant: a bundle exported with ``--prune``, ``--format`` or ``--clusters``. Two
 rounding adds variance to an update, and how much that matters depends on how much updates differ anyway.
 
 Form: ``fedavg`` averages what the local epochs came to; ``fedsgd`` is one local step a round, so that the mean
-difference is one step of the global model. Its gradient is that of one batch: it is the paper's FedSGD, which takes
-all data of a device, where the bundle's batch holds them.
+difference is one step of the global model. Its gradient is that of one batch: it is the paper's FedSGD (section 4.2),
+which takes all data of a device (section 6.1: "batch gradient descent"), where the bundle's batch holds them. Where it
+does not, the run says so.
 """
 
 # ruff: noqa: RUF009 - `setting` declares a field, as `dataclasses.field` does
@@ -98,6 +99,18 @@ class MixedCompression(FedAvg):
         }
         return bound
 
+    def remarks(self, devices: Sequence[Device]) -> list[str]:
+        """Return also a line if FedSGD's step is on a part of some device's examples."""
+        lines = super().remarks(devices)
+        if self.options.form == "fedsgd":
+            most = max((d for d in devices if d.examples > self._batch(d) > 0), key=lambda d: d.examples, default=None)
+            if most is not None:
+                lines.append(
+                    f"form 'fedsgd' takes one batch: {self._batch(most)} of the {most.examples} examples of "
+                    f"{most.name}; for the gradient of all of them export with --batch {most.examples}"
+                )
+        return lines
+
     def plan(self, number: int, device: Device, choice: Choice, random: np.random.Generator) -> Plan:
         """Return the plan; one step under FedSGD."""
         plan = super().plan(number, device, choice, random)
@@ -109,3 +122,8 @@ class MixedCompression(FedAvg):
         if not self.options.precision_weight:
             return weight
         return weight * self._factors.get(contribution.submodel.name, _PRECISION)
+
+    def _batch(self, device: Device) -> int:
+        """Return the batch size of what a device is given; 0 if nothing is known of bundles."""
+        variant = self.choices.of(device).variant
+        return variant.manifest.batch_size if variant else 0

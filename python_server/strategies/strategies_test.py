@@ -204,6 +204,10 @@ def test_mixed_compression_knows_masks_and_precision(variants: dict[str, Variant
     assert (submodel_of(aggregation="naive").masks, submodel_of(aggregation="naive").differences) == ({}, False)
     sgd = settled(MixedCompression(MixedCompressionOptions(form="fedsgd"), WHOLE_TRAIN), mixed, weak=weak)
     assert {plan.steps for plan in plans_of(sgd).values()} == {1}
+    batch = variants[""].manifest.batch_size
+    [remark] = sgd.remarks([replace(device, examples=batch + int(device.name[4:])) for device in DEVICES])
+    assert f"{batch} of the {batch + 9} examples of name9" in remark
+    assert sgd.remarks([replace(device, examples=batch) for device in DEVICES]) == []
 
 
 def test_formats_can_weigh_less(variants: dict[str, Variant]) -> None:
