@@ -114,6 +114,9 @@ data = "train.npz"
 devices = {setting.clients}
 partition = "dirichlet"
 alpha = 0.1
+[[simulation.profiles]]
+name = "any"
+step_ms = 1
 """
 
 

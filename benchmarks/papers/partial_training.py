@@ -174,6 +174,7 @@ def experiment(setting: Setting, case: str, seed: int) -> str:
         f"[evaluate]\nevery = {setting.evaluate_every}",
         f'[strategy]\nname = "{strategy}"\nfraction = {fraction:.6g}',
         f"[train]\nsteps = {setting.steps}\nlearning_rate = {setting.rate}",
+        '[[simulation.profiles]]\nname = "cpu"\nstep_ms = 1',
     ]
     index = 0
     for kind, count in zip(KINDS, counts):
