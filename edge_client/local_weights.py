@@ -31,6 +31,11 @@ class LocalWeights:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
+    def holds(self, plan: Plan, bundle: str) -> bool:
+        """Tell whether the weights that a plan starts from are here."""
+        assert plan.start_round is not None
+        return self._file(plan, bundle, plan.start_round).exists()
+
     def load(self, plan: Plan, bundle: str) -> Arrays:
         """Return the weights that a plan starts from.
 

@@ -17,7 +17,7 @@ import numpy as np
 from model_export.errors import TensorFileError
 from model_export.files import write_atomically
 
-__all__ = ["load", "pack", "save", "unpack"]
+__all__ = ["load", "pack", "packed_bytes", "save", "unpack"]
 
 _MAX_HEADER_BYTES = 16 * 2**20
 _NAME_OF_DTYPE = {
@@ -50,6 +50,33 @@ def pack(tensors: Mapping[str, np.ndarray]) -> bytearray:
     TypeError
         An array has a dtype that the format cannot hold.
     """
+    text = _header(tensors)
+    end = sum(array.nbytes for array in tensors.values())
+    out = bytearray(8 + len(text) + end)
+    out[:8] = len(text).to_bytes(8, "little")
+    out[8 : 8 + len(text)] = text
+    body = np.frombuffer(out, dtype=np.uint8, offset=8 + len(text))
+    start = 0
+    for array in tensors.values():
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        destination = body[start : start + array.nbytes].view(little.dtype)
+        destination.reshape(array.shape)[...] = little
+        start += array.nbytes
+    return out
+
+
+def packed_bytes(tensors: Mapping[str, np.ndarray]) -> int:
+    """Return how many bytes `pack` would return.
+
+    Raises
+    ------
+    TypeError
+        An array has a dtype that the format cannot hold.
+    """
+    return 8 + len(_header(tensors)) + sum(array.nbytes for array in tensors.values())
+
+
+def _header(tensors: Mapping[str, np.ndarray]) -> bytes:
     header: dict[str, object] = {}
     end = 0
     for name, array in tensors.items():
@@ -62,18 +89,7 @@ def pack(tensors: Mapping[str, np.ndarray]) -> bytearray:
             "data_offsets": [start, end],
         }
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    out = bytearray(8 + len(text) + end)
-    out[:8] = len(text).to_bytes(8, "little")
-    out[8 : 8 + len(text)] = text
-    body = np.frombuffer(out, dtype=np.uint8, offset=8 + len(text))
-    start = 0
-    for array in tensors.values():
-        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        destination = body[start : start + array.nbytes].view(little.dtype)
-        destination.reshape(array.shape)[...] = little
-        start += array.nbytes
-    return out
+    return text + b" " * (-len(text) % 8)
 
 
 def unpack(data: Union[bytes, bytearray, memoryview]) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from edge_client.trainer import Trainer
 from model_export.bundle import Bundle
 from python_server.variants import Variant, load_variant, whole_model
 
-__all__ = ["BundleModel", "Evaluation", "GlobalModel"]
+__all__ = ["BundleModel", "Evaluation", "GlobalModel", "RunBundles"]
 
 Evaluation = tuple[float, float, int]
 """Mean loss, accuracy, and over how many examples."""
@@ -45,19 +45,99 @@ class GlobalModel(Protocol):
         """Evaluate weights on held-out data; None where there is none."""
 
 
-class BundleModel:
-    """A bundle's model.
+class RunBundles:
+    """The bundles of a run: the experiment's own, and its variants.
 
     Parameters
     ----------
     bundle
-        The bundle.
-    test
-        Held-out data; None: the server evaluates nothing.
+        The experiment's bundle.
     trusted_key
         PEM of the key that must have signed the bundles.
     variants
         Bundles of variants by name.
+
+    Attributes
+    ----------
+    bundles
+        By hash; the experiment's own also under the empty name.
+    variants, sha256
+        As in `GlobalModel`.
+
+    Raises
+    ------
+    ExperimentError
+        A variant does not fit the model.
+    model_export.errors.BundleError
+        A bundle cannot be used.
+    """
+
+    def __init__(
+        self, bundle: Path, *, trusted_key: Optional[bytes] = None, variants: Optional[Mapping[str, Path]] = None
+    ) -> None:
+        whole = Bundle.load(bundle, trusted_key=trusted_key)
+        self.sha256 = whole.sha256
+        self.bundles: dict[str, Bundle] = {"": whole, whole.sha256: whole}
+        self.variants: dict[str, Variant] = {"": whole_model(whole)}
+        for name, path in (variants or {}).items():
+            loaded = Bundle.load(path, trusted_key=trusted_key)
+            self.variants[name] = load_variant(name, loaded, whole)
+            self.bundles[loaded.sha256] = loaded
+        self._trainers: dict[str, Trainer] = {}
+
+    def initial(self) -> dict[str, np.ndarray]:
+        """Return the weights before training, by variable path."""
+        return self.bundles[""].initial()
+
+    def packed_bundle(self, bundle: str = "") -> bytes:
+        """Return the zip of a variant's bundle, by its hash; empty: the experiment's own.
+
+        Raises
+        ------
+        model_export.errors.BundleError
+            A file was altered since it was loaded.
+        """
+        return self.bundles[bundle].zipped()
+
+    def trained(self, cut: str, bundle: str = "") -> tuple[str, ...]:
+        """Return the variables that training from ``cut`` on changes in a bundle; empty: the experiment's own.
+
+        Raises
+        ------
+        ValueError
+            The bundle has no such cut.
+        """
+        return self.bundles[bundle].manifest.trained(cut)
+
+    def held(self, weights: Mapping[str, np.ndarray], bundle: str) -> dict[str, np.ndarray]:
+        """Return what a device that holds a bundle makes of weights that it is sent, by loading them as it does.
+
+        Raises
+        ------
+        edge_client.errors.NoRuntimeError
+            No TensorFlow Lite runtime is installed.
+        """
+        trainer = self.trainer(bundle)
+        trainer.set_weights(weights)
+        return trainer.weights()
+
+    def trainer(self, bundle: str = "") -> Trainer:
+        """Return a bundle's trainer, made once."""
+        bundle = bundle or self.sha256
+        if bundle not in self._trainers:
+            self._trainers[bundle] = Trainer(self.bundles[bundle])
+        return self._trainers[bundle]
+
+
+class BundleModel(RunBundles):
+    """The bundles of a run, the experiment's own evaluated as on devices.
+
+    Parameters
+    ----------
+    bundle, trusted_key, variants
+        See `RunBundles`.
+    test
+        Held-out data; None: the server evaluates nothing.
 
     Raises
     ------
@@ -75,55 +155,14 @@ class BundleModel:
         trusted_key: Optional[bytes] = None,
         variants: Optional[Mapping[str, Path]] = None,
     ) -> None:
-        self._trainer = Trainer(bundle, trusted_key=trusted_key)
-        manifest = self._trainer.manifest
-        self.sha256 = self._trainer.bundle.sha256
+        super().__init__(bundle, trusted_key=trusted_key, variants=variants)
+        manifest = self.trainer().manifest
         self._test: Optional[Dataset] = load_dataset(test, manifest.input, manifest.classes) if test else None
-        whole = self._trainer.bundle
-        self.variants: dict[str, Variant] = {"": whole_model(whole)}
-        self._bundles = {"": whole, whole.sha256: whole}
-        self._trainers = {"": self._trainer, whole.sha256: self._trainer}
-        for name, path in (variants or {}).items():
-            loaded = Bundle.load(path, trusted_key=trusted_key)
-            self.variants[name] = load_variant(name, loaded, whole)
-            self._bundles[loaded.sha256] = loaded
-
-    def initial(self) -> dict[str, np.ndarray]:
-        """Return the weights before training, by variable path."""
-        return self._trainer.bundle.initial()
-
-    def packed_bundle(self, bundle: str = "") -> bytes:
-        """Return the zip of a variant's bundle, by its hash; empty: the experiment's own.
-
-        Raises
-        ------
-        model_export.errors.BundleError
-            A file was altered since it was loaded.
-        """
-        return self._bundles[bundle].zipped()
-
-    def trained(self, cut: str, bundle: str = "") -> tuple[str, ...]:
-        """Return the variables that training from ``cut`` on changes in a bundle; empty: the experiment's own.
-
-        Raises
-        ------
-        ValueError
-            The bundle has no such cut.
-        """
-        return self._bundles[bundle].manifest.trained(cut)
-
-    def held(self, weights: Mapping[str, np.ndarray], bundle: str) -> dict[str, np.ndarray]:
-        """Return what a device that holds a bundle makes of weights that it is sent, by loading them as it does."""
-        if bundle not in self._trainers:
-            self._trainers[bundle] = Trainer(self._bundles[bundle])
-        trainer = self._trainers[bundle]
-        trainer.set_weights(weights)
-        return trainer.weights()
 
     def evaluate(self, weights: Mapping[str, np.ndarray]) -> Optional[Evaluation]:
         """Evaluate weights on the held-out data; None where there is none."""
         if self._test is None:
             return None
-        self._trainer.set_weights(weights)
-        loss, accuracy = self._trainer.evaluate(self._test.x, self._test.y)
+        self.trainer().set_weights(weights)
+        loss, accuracy = self.trainer().evaluate(self._test.x, self._test.y)
         return loss, accuracy, len(self._test)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from python_server.errors import StoreError
+from python_server.errors import ExperimentError, StoreError
 from python_server.experiment import Experiment, parse_experiment
 from python_server.model import GlobalModel
 from python_server.run_reader import RunReader
 from python_server.run_rows import RoundRow
 from python_server.store import EXPERIMENT, RunStore
 
-__all__ = ["TrainResult", "create_run", "load_run", "recording_the_end"]
+__all__ = ["TrainResult", "check_fit", "create_run", "load_run", "recording_the_end"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,21 @@ class TrainResult:
 
     run: Path
     last: RoundRow
+
+
+def check_fit(experiment: Experiment, model: GlobalModel) -> None:
+    """Check an experiment against its model.
+
+    Raises
+    ------
+    ExperimentError
+        The bundle has no such cut as ``train.cut``, or the strategy or a group asks for what the bundles do not have.
+    """
+    try:
+        model.trained(experiment.train.cut)
+    except (KeyError, ValueError) as error:
+        raise ExperimentError(f"train.cut: {error}") from None
+    experiment.strategy.bind(model.variants, experiment.groups)
 
 
 def create_run(

@@ -12,14 +12,14 @@ import shutil
 from pathlib import Path
 from typing import Optional
 
-from python_server.errors import ExperimentError, IdentityError, PortInUseError
+from python_server.errors import IdentityError, PortInUseError
 from python_server.exchange import Exchange
 from python_server.experiment import Experiment
 from python_server.flower_run import open_run, register_devices
 from python_server.identity import Identity, host_names, normalized_public_key
 from python_server.local_clients import client_public_key, run_clients
 from python_server.model import BundleModel, GlobalModel
-from python_server.new_run import TrainResult, create_run, load_run, recording_the_end
+from python_server.new_run import TrainResult, check_fit, create_run, load_run, recording_the_end
 from python_server.progress import Progress
 from python_server.round_loop import RoundLoop
 from python_server.store import LOGS, RunStore
@@ -46,11 +46,7 @@ def load_model(experiment: Experiment) -> GlobalModel:
         trusted_key=trusted.read_bytes() if trusted else None,
         variants={variant.name: variant.bundle for variant in experiment.variants},
     )
-    try:
-        model.trained(experiment.train.cut)
-    except (KeyError, ValueError) as error:
-        raise ExperimentError(f"train.cut: {error}") from None
-    experiment.strategy.bind(model.variants, experiment.groups)
+    check_fit(experiment, model)
     return model
 
 

@@ -65,14 +65,14 @@ def value_and_gradient(function: Callable[..., Any], variables: Any) -> tuple[An
 
 
 def compiled(function: Callable[..., Any], *, vectorized: bool = False) -> Callable[..., Any]:
-    """Return a pure function compiled; ``vectorized`` maps it over the first axis of its first argument."""
+    """Return a pure function compiled; ``vectorized`` maps it over the first axis of its argument."""
     import keras
 
     if keras.config.backend() == "jax":
         import jax
 
         if vectorized:
-            function = jax.vmap(function, in_axes=(0, None))
+            function = jax.vmap(function)
         return jax.jit(function)  # type: ignore[no-any-return]
     import tensorflow as tf
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Union
 
 import numpy as np
 
+from edge_client.records import PREVIOUS_UPLOAD_BYTES, PREVIOUS_UPLOAD_ROUND, PREVIOUS_UPLOAD_S
 from model_export.manifest import Manifest
 from python_server.errors import ExperimentError
 from python_server.simulation.settings import ProfileSettings
@@ -33,7 +35,11 @@ class SimulatedDevice:
     profile
         Its kind.
     step_s
-        Time of a training step, by cut.
+        Time of a training step: by hash of the bundle, by cut.
+    bundle
+        Hash of the bundle that it holds.
+    takes_bundles
+        Whether it takes another one from the server.
     busy_until
         Virtual second at which it is done with what it does.
     upload
@@ -44,7 +50,9 @@ class SimulatedDevice:
     rows: np.ndarray
     test_rows: np.ndarray
     profile: ProfileSettings
-    step_s: Mapping[str, float]
+    step_s: Mapping[str, Mapping[str, float]]
+    bundle: str
+    takes_bundles: bool = True
     busy_until: float = 0.0
     upload: tuple[int, float, int] = field(default=(0, 0.0, 0))
 
@@ -55,6 +63,11 @@ class SimulatedDevice:
     def upload_s(self, size: int) -> float:
         """Return the seconds that it takes to send ``size`` bytes."""
         return _transfer_s(size, self.profile.upload_mbps, self.profile.latency_s)
+
+    def told_upload(self) -> dict[str, Union[int, float]]:
+        """Return what it tells of its last upload."""
+        number, seconds, size = self.upload
+        return {PREVIOUS_UPLOAD_ROUND: number, PREVIOUS_UPLOAD_S: seconds, PREVIOUS_UPLOAD_BYTES: size}
 
     def energy(self, seconds: float) -> tuple[float, float, str]:
         """Return joules of so many seconds of training, the idle share of them, and where they come from."""
@@ -82,8 +95,17 @@ def kinds_of(profiles: Sequence[ProfileSettings], count: int, random: np.random.
     return [kinds[index] for index in random.permutation(count)]
 
 
-def step_seconds(profile: ProfileSettings, manifest: Manifest) -> dict[str, float]:
+def step_seconds(profile: ProfileSettings, manifest: Manifest, whole: Manifest) -> dict[str, float]:
     """Return the seconds of a training step by cut; "" is all that the bundle trains.
+
+    Parameters
+    ----------
+    profile
+        The kind of device; its ``step_ms`` are of the experiment's bundle.
+    manifest
+        Of the bundle that the device holds: the experiment's or a variant, whose times are in proportion.
+    whole
+        Of the experiment's bundle.
 
     Raises
     ------
@@ -91,34 +113,44 @@ def step_seconds(profile: ProfileSettings, manifest: Manifest) -> dict[str, floa
         Neither the profile nor the bundle says how long a step takes, or the profile names a cut that is none.
     """
     given = profile.step_ms or {}
-    unknown = sorted(set(given) - {"", *manifest.cuts})
+    unknown = sorted(set(given) - {"", *whole.cuts})
     if unknown:
         raise ExperimentError(
             f"simulation.profiles: {profile.name!r} has a step_ms for {unknown[0]!r}, which is no cut of the bundle; "
-            f"it has: {', '.join(manifest.cuts) or 'none'}"
+            f"it has: {', '.join(whole.cuts) or 'none'}"
         )
-    measured = manifest.costs.measured
-    signatures = {cut: manifest.training_signature(cut) for cut in ("", *manifest.cuts)}
-    if measured is not None:
-        weights = {cut: measured.signatures[name].step_ms for cut, name in signatures.items()}
+    measured = whole.costs.measured
+    if measured is None and not given:
+        raise ExperimentError(
+            f"simulation.profiles: {profile.name!r} has no step_ms, and the bundle does not say what its steps "
+            "take; give step_ms, or export the bundle without --no-measure"
+        )
+    if measured is not None and manifest.costs.measured is not None:
+        own, weights = _measured_ms(manifest), _measured_ms(whole)
     else:
-        weights = {cut: _work(manifest, cut) for cut in signatures}
-        if not given:
-            raise ExperimentError(
-                f"simulation.profiles: {profile.name!r} has no step_ms, and the bundle does not say what its steps "
-                "take; give step_ms, or export the bundle without --no-measure"
-            )
-    known = next(iter(given), "")
-    scale = given[known] / weights[known] if given else profile.times_slower
-    return {cut: given.get(cut, weight * scale) / 1000 for cut, weight in weights.items()}
+        own, weights = _work(manifest), _work(whole)
+    known, known_ms = next(iter(given.items())) if given else ("", profile.times_slower * _measured_ms(whole)[""])
+    times = {cut: weight * known_ms / weights[known] / 1000 for cut, weight in own.items()}
+    return {**times, **{cut: ms / 1000 for cut, ms in given.items()}} if manifest is whole else times
 
 
-def _work(manifest: Manifest, cut: str) -> float:
-    """Return the multiply-accumulates of a step: forward through the carried layers, backward to the first trained."""
+def _measured_ms(manifest: Manifest) -> dict[str, float]:
+    """Return the milliseconds of a step by cut, as measured at export."""
+    assert manifest.costs.measured is not None
+    figures = manifest.costs.measured.signatures
+    return {cut: figures[manifest.training_signature(cut)].step_ms for cut in ("", *manifest.cuts)}
+
+
+def _work(manifest: Manifest) -> dict[str, float]:
+    """Return the multiply-accumulates of a step by cut: forward where carried, backward where trained."""
     carried = next(i for i, layer in enumerate(manifest.layers) if layer.variables)
-    first = [layer.name for layer in manifest.layers].index(cut) if cut else carried
+    names = [layer.name for layer in manifest.layers]
     forward = sum(layer.macs for layer in manifest.layers[carried:])
-    return forward + _BACKWARD * sum(layer.macs for layer in manifest.layers[first:]) or 1.0
+    backward = {
+        cut: _BACKWARD * sum(layer.macs for layer in manifest.layers[names.index(cut) if cut else carried :])
+        for cut in ("", *manifest.cuts)
+    }
+    return {cut: manifest.batch_size * (forward + macs) or 1.0 for cut, macs in backward.items()}
 
 
 def _transfer_s(size: int, mbps: float, latency_s: float) -> float:

@@ -28,25 +28,25 @@ def test_shares_are_as_exact_as_whole_devices_allow() -> None:
 
 
 def test_times_of_cuts_that_are_not_given_follow_from_those_that_are(manifest: Manifest) -> None:
-    by_work = step_seconds(ProfileSettings(name="a", step_ms={"": 30}), manifest)
+    by_work = step_seconds(ProfileSettings(name="a", step_ms={"": 30}), manifest, manifest)
     assert by_work[""] == pytest.approx(0.03)
     assert 0.01 < by_work["conv3"] < by_work["conv2"] < 0.03, "at least the forward pass, a third, remains"
-    given = step_seconds(ProfileSettings(name="a", step_ms={"conv3": 12, "": 30}), manifest)
+    given = step_seconds(ProfileSettings(name="a", step_ms={"conv3": 12, "": 30}), manifest, manifest)
     assert (given["conv3"], given[""]) == pytest.approx((0.012, 0.03))
     figures = {
         name: Measured(1, ms) for name, ms in (("train", 8.0), ("train_from_conv2", 4.0), ("train_from_conv3", 2.0))
     }
     costs = Costs(manifest.costs.signatures, Measurement("r", 1, "m", 0, figures))
     measured = replace(manifest, costs=costs)
-    assert step_seconds(ProfileSettings(name="a", times_slower=5), measured) == pytest.approx(
+    assert step_seconds(ProfileSettings(name="a", times_slower=5), measured, measured) == pytest.approx(
         {"": 0.04, "conv2": 0.02, "conv3": 0.01}
     )
-    assert step_seconds(ProfileSettings(name="a", step_ms={"conv2": 40}), measured)[""] == pytest.approx(0.08)
+    assert step_seconds(ProfileSettings(name="a", step_ms={"conv2": 40}), measured, measured)[""] == pytest.approx(0.08)
 
 
 def test_transfers_and_energy() -> None:
     profile = ProfileSettings(name="a", download_mbps=8, latency_s=0.5, idle_w=1, power_w=3)
-    device = SimulatedDevice("d", np.arange(1), np.arange(1), profile, {"": 0.1})
+    device = SimulatedDevice("d", np.arange(1), np.arange(1), profile, {"b": {"": 0.1}}, "b")
     assert device.download_s(2_000_000) == pytest.approx(2.5)
     assert device.upload_s(2_000_000) == pytest.approx(0.5), "no bandwidth is given: latency alone"
     assert device.energy(10) == (30, 10, "3 W while training, 1 W idle (profile a)")

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_client.data import Dataset
 
-__all__ = ["Engine", "TrainResult", "TrainTask", "steps_until_cutoff"]
+__all__ = ["Arrays", "Engine", "TrainResult", "TrainTask", "astray", "steps_until_cutoff"]
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -25,11 +25,13 @@ class TrainTask:
     rows
         Which samples of the engine's data are the client's, ``int64 [n]``.
     weights
-        By variable path; tasks of one round share them.
+        What it begins with: every variable of its bundle by path. Tasks that begin alike share one object.
     epochs, learning_rate, cut, mu, seed
         As `edge_client.fit.fit` takes them.
     steps
         Steps to do: fewer than the epochs have where the cutoff strikes.
+    bundle
+        Hash of the bundle that the client holds; empty: the experiment's own.
     """
 
     rows: np.ndarray
@@ -40,6 +42,7 @@ class TrainTask:
     cut: str = ""
     mu: float = 0.0
     seed: int = 0
+    bundle: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +73,8 @@ class Engine(Protocol):
     def train(self, tasks: Iterable[TrainTask]) -> Iterator[TrainResult]:
         """Yield the result of each task, in order; tasks are taken as they are needed."""
 
-    def evaluate(self, weights: Arrays, data: Dataset) -> tuple[float, float]:
-        """Return mean loss and accuracy."""
+    def evaluate(self, weights: Arrays, data: Dataset, bundle: str = "") -> tuple[float, float]:
+        """Return mean loss and accuracy of a bundle's network, by its hash; empty: the experiment's own."""
 
 
 def steps_until_cutoff(planned: int, step_s: float, cutoff_s: float) -> int:
@@ -91,3 +94,11 @@ def steps_until_cutoff(planned: int, step_s: float, cutoff_s: float) -> int:
     if not cutoff_s:
         return planned
     return min(planned, max(1, math.floor(cutoff_s / step_s + 1e-9)))
+
+
+def astray(weights: Arrays) -> str:
+    """Tell, in a client's words, that the last step ruined the weights; empty if it did not."""
+    for path, value in weights.items():
+        if not np.isfinite(value).all():
+            return f"training went astray: {path} holds values that are no numbers; a lower learning rate may help"
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from python_server.simulation.devices import SimulatedDevice
 from python_server.simulation.engine import TrainResult, TrainTask
 from python_server.simulation.exchange import VirtualExchange
 from python_server.simulation.settings import ProfileSettings
+from python_server.simulation.work import Workshop
 from python_server.tasks import Assignment, Payload
 from python_server.variants import Variant
 
@@ -31,7 +33,7 @@ class Watching:
             self.tasks.append(task)
             yield TrainResult(task.weights, 0.5, len(task.rows))
 
-    def evaluate(self, weights: Any, data: Dataset) -> tuple[float, float]:
+    def evaluate(self, weights: Any, data: Dataset, bundle: str = "") -> tuple[float, float]:
         raise AssertionError("nothing is evaluated")
 
 
@@ -39,14 +41,16 @@ class Watching:
     ("plan", "epochs", "steps"),
     [({"epochs": 2}, 2, 6), ({"epochs": 2, "steps": 1}, 1, 1), ({"epochs": 1, "steps": 7}, 3, 7)],
 )
-def test_steps_go_before_epochs(variants: dict[str, Variant], plan: dict[str, int], epochs: int, steps: int) -> None:
+def test_steps_go_before_epochs(
+    variants: dict[str, Variant], tmp_path: Path, plan: dict[str, int], epochs: int, steps: int
+) -> None:
     manifest = variants[""].manifest
-    bundle: Any = SimpleNamespace(manifest=manifest, sha256="")
+    bundle: Any = SimpleNamespace(manifest=manifest)
     data = Dataset(np.zeros((25, 2), np.float32), np.zeros(25, np.int32), "data")
     rows = np.arange(25)  # three batches of ten
-    device = SimulatedDevice("d", rows, rows, ProfileSettings(name="a"), {"": 0.5})
+    device = SimulatedDevice("d", rows, rows, ProfileSettings(name="a"), {"": {"": 0.5}}, "")
     engine, clock = Watching(), VirtualClock(0.0)
-    exchange = VirtualExchange([device], engine, data, bundle, clock)
+    exchange = VirtualExchange([device], engine, data, Workshop({"": bundle}, tmp_path), clock)
     weights = {path: np.zeros(variable.shape, np.float32) for path, variable in manifest.variables.items()}
     config: Any = {"cut": "", "learning-rate": 0.1, "server-round": 1, "seed": 1, **plan}
     assignment = Assignment(0, TRAIN, config, Payload(weights))

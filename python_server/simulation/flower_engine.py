@@ -12,14 +12,15 @@ import logging
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Optional, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from edge_client.data import Dataset
-from edge_client.records import ARRAYS, CONFIG, METRICS, TRAIN, decode_arrays
+from edge_client.records import ARRAYS, CONFIG, INFO, METRICS, TRAIN, decode_arrays
 from edge_client.trainer import Trainer
 from model_export.bundle import Bundle
 from python_server.errors import ExperimentError, FleetError
@@ -32,6 +33,8 @@ Result = TypeVar("Result")
 _POLL_S = 0.01
 _AHEAD = 4
 """Tasks under way for each worker: enough that none waits, few enough that their weights fit the memory."""
+_SHARED = 8
+"""Weights that are kept ready to send, as most of a round's tasks begin with one of a few."""
 
 
 class FlowerEngine:
@@ -41,8 +44,8 @@ class FlowerEngine:
     ----------
     grid
         Flower's grid.
-    bundle
-        The bundle that all clients hold.
+    bundles
+        By hash, the experiment's own under the empty name; see `python_server.model.RunBundles`.
     samples
         Directory with ``x.npy`` and ``y.npy``.
     workers
@@ -51,25 +54,29 @@ class FlowerEngine:
         Set when Flower's simulation is over, so that nobody waits for it any more.
     """
 
-    def __init__(self, grid: Any, bundle: Bundle, samples: Path, workers: int, ended: threading.Event) -> None:
+    def __init__(
+        self, grid: Any, bundles: Mapping[str, Bundle], samples: Path, workers: int, ended: threading.Event
+    ) -> None:
         self._ended = ended
         self._grid = grid
-        self._bundle = bundle
+        self._bundles = bundles
         self._samples = samples
         self._under_way = _AHEAD * workers
         self._nodes = self._wait_for_nodes(workers)
-        self._evaluator: Optional[Trainer] = None
+        self._evaluators: dict[str, Trainer] = {}
 
     def train(self, tasks: Iterable[TrainTask]) -> Iterator[TrainResult]:
         """Yield the result of each task, in order."""
         waiting: dict[str, int] = {}
         done: dict[int, TrainResult] = {}
-        payloads: dict[int, Payload] = {}
+        payloads: deque[Payload] = deque(maxlen=_SHARED)
         numbered = enumerate(tasks)
         for number in itertools.count():
             while number not in done:
                 for index, task in itertools.islice(numbered, self._under_way - len(waiting) - len(done)):
-                    payload = payloads.setdefault(id(task.weights), Payload(task.weights))
+                    payload = next((each for each in payloads if each.arrays is task.weights), None)
+                    if payload is None:
+                        payloads.append(payload := Payload(task.weights))
                     (sent,) = self._grid.push_messages([self._message(index, task, payload)])
                     waiting[sent] = index
                 if not waiting:
@@ -79,12 +86,12 @@ class FlowerEngine:
                 self._pause()
             yield done.pop(number)
 
-    def evaluate(self, weights: Arrays, data: Dataset) -> tuple[float, float]:
+    def evaluate(self, weights: Arrays, data: Dataset, bundle: str = "") -> tuple[float, float]:
         """Return mean loss and accuracy, computed here."""
-        if self._evaluator is None:
-            self._evaluator = Trainer(self._bundle)
-        self._evaluator.set_weights(weights)
-        return self._evaluator.evaluate(data.x, data.y)
+        if bundle not in self._evaluators:
+            self._evaluators[bundle] = Trainer(self._bundles[bundle])
+        self._evaluators[bundle].set_weights(weights)
+        return self._evaluators[bundle].evaluate(data.x, data.y)
 
     def _wait_for_nodes(self, count: int) -> list[int]:
         while len(nodes := sorted(self._grid.get_node_ids())) < count:
@@ -99,7 +106,7 @@ class FlowerEngine:
         from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
         config: dict[str, Any] = {
-            "bundle": str(self._bundle.path.resolve()),
+            "bundle": str(self._bundles[task.bundle].path.resolve()),
             "samples": str(self._samples),
             "cut": task.cut,
             "epochs": task.epochs,
@@ -113,7 +120,7 @@ class FlowerEngine:
         return Message(content, self._nodes[index % len(self._nodes)], TRAIN)
 
 
-def within_flower(bundle: Bundle, data: Dataset, work: Callable[[FlowerEngine], Result]) -> Result:
+def within_flower(bundles: Mapping[str, Bundle], data: Dataset, work: Callable[[FlowerEngine], Result]) -> Result:
     """Do ``work`` with an engine, within a simulation of Flower that ends with it.
 
     Raises
@@ -145,7 +152,7 @@ def within_flower(bundle: Bundle, data: Dataset, work: Callable[[FlowerEngine], 
         @server.main()  # type: ignore[untyped-decorator]  # flwr is not checked
         def main(grid: Any, context: Any) -> None:
             try:
-                outcome.append(work(FlowerEngine(grid, bundle, Path(folder), workers, ended)))
+                outcome.append(work(FlowerEngine(grid, bundles, Path(folder), workers, ended)))
             except BaseException as error:
                 failures.append(error)
 
@@ -172,8 +179,5 @@ def _result(reply: Any) -> TrainResult:
         return TrainResult({}, 0.0, 0, reply.error.reason or f"error {reply.error.code}")
     record = {name: array.numpy() for name, array in reply.content[ARRAYS].items()}
     weights, _ = decode_arrays(record)
-    metrics = reply.content[METRICS]
-    for path, value in weights.items():
-        if not np.isfinite(value).all():
-            return TrainResult({}, 0.0, 0, f"training went astray: {path} holds values that are no numbers")
-    return TrainResult(weights, float(metrics["loss"]), int(metrics["processed"]))
+    metrics, info = reply.content[METRICS], reply.content[INFO]
+    return TrainResult(weights, float(metrics["loss"]), int(metrics["processed"]), str(info["problem"]))

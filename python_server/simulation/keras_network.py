@@ -22,7 +22,6 @@ from keras import ops
 from model_export.bundle import NETWORK, Bundle
 from model_export.errors import BundleFormatError
 from model_export.manifest import Layer
-from python_server.errors import ExperimentError
 
 __all__ = ["KerasNetwork", "dropout_mask"]
 
@@ -38,23 +37,16 @@ class KerasNetwork:
     Parameters
     ----------
     bundle
-        The bundle.
+        The bundle; of a compressed one this is the network without its compression.
 
     Raises
     ------
-    ExperimentError
-        The bundle trains in a way that Keras does not.
     BundleFormatError
         The bundle holds no network, or one that does not fit its manifest.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         manifest = bundle.manifest
-        if set(manifest.compression) - {"prune_channels"}:
-            raise ExperimentError(
-                f"bundle {manifest.name!r} trains compressed weights, which the local engine does not; "
-                'use engine = "flower", or a bundle without --prune, --quantize and --cluster'
-            )
         self.manifest = manifest
         try:
             model = keras.saving.deserialize_keras_object(json.loads(bundle.network()), safe_mode=True)

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from edge_client.fit import fit
 from model_export import Adam, Sgd, export
 from model_export.bundle import NETWORK, Bundle, write_bundle
 from model_export.errors import BundleFormatError
-from python_server.errors import ExperimentError
 from python_server.simulation.engine import TrainTask, steps_until_cutoff
 from python_server.simulation.local_engine import LocalEngine
 
@@ -34,7 +32,7 @@ def _both(bundle: Path, digits: Any, **task: object) -> tuple[Mapping[str, np.nd
     data = Dataset(digits.x, digits.y, "digits")
     trainer = Trainer(bundle, num_threads=1)
     settings = {"epochs": 2, "learning_rate": 0.05, "cut": "", "mu": 0.0, "seed": 7, **task}
-    engine = LocalEngine(trainer.bundle, data)
+    engine = LocalEngine({"": trainer.bundle}, data)
     initial = trainer.weights()
     (got,) = engine.train([TrainTask(ROWS, initial, steps=4, **settings)])  # type: ignore[arg-type]
     own = Dataset(digits.x[ROWS], digits.y[ROWS], "own")
@@ -89,13 +87,13 @@ def test_optimizers_and_dropout_are_those_of_devices(optimizer: Adam | Sgd, digi
 def test_evaluation_is_a_clients_evaluation(digits_bundle: Path, digits: Any) -> None:
     trainer = Trainer(digits_bundle, num_threads=1)
     test = Dataset(digits.test_x, digits.test_y, "test")
-    got = LocalEngine(trainer.bundle, test).evaluate(trainer.weights(), test)
+    got = LocalEngine({"": trainer.bundle}, test).evaluate(trainer.weights(), test)
     assert got == pytest.approx(trainer.evaluate(test.x, test.y), rel=1e-4)
 
 
 def test_a_diverged_client_says_so(digits_bundle: Path, digits: Any) -> None:
     bundle = Bundle.load(digits_bundle)
-    engine = LocalEngine(bundle, Dataset(digits.x, digits.y, "digits"))
+    engine = LocalEngine({"": bundle}, Dataset(digits.x, digits.y, "digits"))
     (got,) = engine.train([TrainTask(ROWS, bundle.initial(), epochs=4, steps=8, learning_rate=1e30)])
     assert "lower learning rate" in got.problem or "went astray" in got.problem
     assert not got.weights
@@ -105,17 +103,14 @@ def test_bundles_that_keras_does_not_train_are_refused(digits: Any, digits_bundl
     bundle = Bundle.load(digits_bundle)
     files = {name: bundle.read(name) for name in bundle.manifest.files}
     data = Dataset(digits.x, digits.y, "digits")
-    squeezed = write_bundle(tmp_path / "a", replace(bundle.manifest, compression={"prune": 0.5}), files)
-    with pytest.raises(ExperimentError, match="trains compressed weights"):
-        LocalEngine(squeezed, data)
     other = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]).to_json()
     foreign = write_bundle(tmp_path / "b", bundle.manifest, {**files, NETWORK: other.encode()})
     with pytest.raises(BundleFormatError, match=r"network\.json has no layer"):
-        LocalEngine(foreign, data)
+        LocalEngine({"": foreign}, data)
     code = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Lambda(lambda x: x)]).to_json()
     unsafe = write_bundle(tmp_path / "c", bundle.manifest, {**files, NETWORK: code.encode()})
     with pytest.raises(BundleFormatError, match=r"network\.json cannot be read"):
-        LocalEngine(unsafe, data)
+        LocalEngine({"": unsafe}, data)
 
 
 @pytest.mark.parametrize(("planned", "cutoff_s", "steps"), [(10, 0.0, 10), (10, 0.35, 3), (10, 0.01, 1), (2, 9.0, 2)])
@@ -152,8 +147,8 @@ tasks = [
     TrainTask(np.arange(27 + 9 * k), weights, epochs=1, steps=2 + k // 2, learning_rate=0.05, mu=0.1, seed=k)
     for k in range(3)
 ]
-alone = list(LocalEngine(bundle, data).train(tasks))
-beside = list(LocalEngine(bundle, data, side_by_side=2).train(tasks))
+alone = list(LocalEngine({"": bundle}, data).train(tasks))
+beside = list(LocalEngine({"": bundle}, data, side_by_side=2).train(tasks))
 for one, two in zip(alone, beside):
     assert one.examples_processed == two.examples_processed and abs(one.loss - two.loss) < 1e-4
     for path in one.weights:

@@ -14,6 +14,7 @@ from edge_client.data import Dataset, load_dataset
 from model_export.manifest import Manifest
 from python_server.errors import ExperimentError
 from python_server.experiment import ClientSettings, Experiment
+from python_server.model import RunBundles
 from python_server.partition import by_domain, by_label, by_user, iid, shards
 from python_server.simulation.devices import SimulatedDevice, kinds_of, step_seconds
 from python_server.simulation.settings import ProfileSettings, SimulationSettings
@@ -31,8 +32,18 @@ class Population:
     data: Dataset
 
 
-def populate(experiment: Experiment, manifest: Manifest) -> Population:
+def populate(experiment: Experiment, model: RunBundles) -> Population:
     """Make the devices of an experiment.
+
+    A ``[[clients]]`` entry holds the bundle that it names and takes no other, like the processes that ``train``
+    starts. A device that is made up begins with the experiment's bundle, and takes any of the run.
+
+    Parameters
+    ----------
+    experiment
+        What its file says.
+    model
+        Its bundles.
 
     Raises
     ------
@@ -45,10 +56,10 @@ def populate(experiment: Experiment, manifest: Manifest) -> Population:
     """
     simulation = experiment.simulation
     seed = experiment.seed if simulation.seed < 0 else simulation.seed
-    samples = _Samples(manifest)
-    devices = [_client(client, simulation, samples, manifest) for client in experiment.clients]
+    samples = _Samples(model.bundles[""].manifest)
+    devices = [_client(client, simulation, samples, model) for client in experiment.clients]
     if simulation.devices:
-        devices += _made_up(simulation, seed, samples, manifest)
+        devices += _made_up(simulation, seed, samples, model)
     elif simulation.data is not None:
         raise ExperimentError("simulation.data is given and simulation.devices is not; say how many devices share it")
     if not devices:
@@ -97,7 +108,7 @@ class _Samples:
 
 
 def _client(
-    client: ClientSettings, simulation: SimulationSettings, samples: _Samples, manifest: Manifest
+    client: ClientSettings, simulation: SimulationSettings, samples: _Samples, model: RunBundles
 ) -> SimulatedDevice:
     kinds = {profile.name: profile for profile in simulation.profiles}
     profile = next((kinds[name] for name in (client.name, client.processor, client.profile) if name in kinds), None)
@@ -111,24 +122,30 @@ def _client(
     profile = _as_processor(profile, client.processor)
     rows = samples.add(client.data)
     test = samples.add(client.test_data) if client.test_data else rows
-    return SimulatedDevice(client.name, rows, test, profile, step_seconds(profile, manifest))
+    bundle = model.variants[client.variant].sha256
+    return SimulatedDevice(client.name, rows, test, profile, _steps(profile, model), bundle, takes_bundles=False)
 
 
 def _as_processor(profile: ProfileSettings, processor: str) -> ProfileSettings:
     return ProfileSettings(**{**vars(profile), "processor": processor})
 
 
-def _made_up(simulation: SimulationSettings, seed: int, samples: _Samples, manifest: Manifest) -> list[SimulatedDevice]:
+def _steps(profile: ProfileSettings, model: RunBundles) -> dict[str, dict[str, float]]:
+    whole = model.bundles[""].manifest
+    return {variant.sha256: step_seconds(profile, variant.manifest, whole) for variant in model.variants.values()}
+
+
+def _made_up(simulation: SimulationSettings, seed: int, samples: _Samples, model: RunBundles) -> list[SimulatedDevice]:
     if simulation.data is None:
         raise ExperimentError("simulation.data is missing: the samples that the simulated devices share")
     rows = samples.add(simulation.data)
     parts = _partition(simulation, samples.labels(rows), seed)
     profiles = simulation.profiles or (_AVERAGE,)
     kinds = kinds_of(profiles, simulation.devices, np.random.default_rng([seed, 1]))
-    steps = {profile.name: step_seconds(profile, manifest) for profile in profiles}
+    steps = {profile.name: _steps(profile, model) for profile in profiles}
     width = len(str(simulation.devices - 1))
     return [
-        SimulatedDevice(f"device-{index:0{width}d}", rows[part], rows[part], kind, steps[kind.name])
+        SimulatedDevice(f"device-{index:0{width}d}", rows[part], rows[part], kind, steps[kind.name], model.sha256)
         for index, (part, kind) in enumerate(zip(parts, kinds))
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +14,11 @@ from typing import Optional
 import numpy as np
 
 from edge_client.data import Dataset, load_dataset
-from model_export.bundle import Bundle
 from model_export.quiet import quiet
-from python_server.errors import ExperimentError, StoreError
+from python_server.errors import StoreError
 from python_server.experiment import Experiment
-from python_server.model import Evaluation
-from python_server.new_run import TrainResult, create_run, load_run, recording_the_end
+from python_server.model import Evaluation, RunBundles
+from python_server.new_run import TrainResult, check_fit, create_run, load_run, recording_the_end
 from python_server.progress import Progress
 from python_server.round_loop import RoundLoop
 from python_server.run_reader import RunReader
@@ -28,47 +28,29 @@ from python_server.simulation.clock import VirtualClock
 from python_server.simulation.engine import Engine
 from python_server.simulation.exchange import VirtualExchange
 from python_server.simulation.population import Population, populate
+from python_server.simulation.work import Workshop
 from python_server.store import RunStore
-from python_server.variants import whole_model
 
 __all__ = ["load_simulation", "simulate"]
 
+_KEPT = "local_weights"
+"""Folder in the run directory: what devices keep between rounds, so that an interrupted run goes on from it."""
 _SHOWN = 60
 """Devices whose classes the report draws."""
 
 
-class _EngineModel:
-    """The model that the server holds, evaluated by the engine; a `python_server.model.GlobalModel`."""
+class _EngineModel(RunBundles):
+    """The bundles of a run, the experiment's own evaluated by the engine; a `python_server.model.GlobalModel`."""
 
-    def __init__(self, bundle: Bundle, engine: Engine, test: Optional[Dataset]) -> None:
-        self._bundle = bundle
-        self._engine = engine
-        self._test = test
-        self.sha256 = bundle.sha256
-        self.variants = {"": whole_model(bundle)}
-
-    def initial(self) -> dict[str, np.ndarray]:
-        """Return the weights before training, by variable path."""
-        return self._bundle.initial()
-
-    def packed_bundle(self, bundle: str = "") -> bytes:
-        """Return the bundle's zip."""
-        return self._bundle.zipped()
-
-    def trained(self, cut: str, bundle: str = "") -> tuple[str, ...]:
-        """Return the variables that training from ``cut`` on changes."""
-        return self._bundle.manifest.trained(cut)
-
-    def held(self, weights: Mapping[str, np.ndarray], bundle: str) -> dict[str, np.ndarray]:
-        """Return the weights: no simulated device compresses what it is sent."""
-        return dict(weights)
+    engine: Engine
+    test: Optional[Dataset] = None
 
     def evaluate(self, weights: Mapping[str, np.ndarray]) -> Optional[Evaluation]:
         """Evaluate weights on the held-out data; None where there is none."""
-        if self._test is None:
+        if self.test is None:
             return None
-        loss, accuracy = self._engine.evaluate(weights, self._test)
-        return loss, accuracy, len(self._test)
+        loss, accuracy = self.engine.evaluate(weights, self.test)
+        return loss, accuracy, len(self.test)
 
 
 def load_simulation(run: Path) -> Experiment:
@@ -108,52 +90,45 @@ def simulate(experiment: Experiment, *, runs: Path, progress: Progress, resume: 
         The bundle or data cannot be used.
     """
     experiment.check_files()
-    if experiment.variants:
-        raise ExperimentError(
-            "simulated devices all hold model.bundle; leave [[variants]] out, or use `pocketfleet train`"
-        )
     trusted = experiment.model.trusted_key
-    bundle = Bundle.load(experiment.model.bundle, trusted_key=trusted.read_bytes() if trusted else None)
-    manifest = bundle.manifest
-    try:
-        manifest.trained(experiment.train.cut)
-    except ValueError as error:
-        raise ExperimentError(f"train.cut: {error}") from None
-    experiment.strategy.bind({"": whole_model(bundle)}, experiment.groups)
-    test = None
+    model = _EngineModel(
+        experiment.model.bundle,
+        trusted_key=trusted.read_bytes() if trusted else None,
+        variants={variant.name: variant.bundle for variant in experiment.variants},
+    )
+    check_fit(experiment, model)
     if experiment.evaluate.server and experiment.data.test is not None:
-        test = load_dataset(experiment.data.test, manifest.input, manifest.classes)
-    population = populate(experiment, manifest)
+        manifest = model.bundles[""].manifest
+        model.test = load_dataset(experiment.data.test, manifest.input, manifest.classes)
+    population = populate(experiment, model)
 
     def work(engine: Engine) -> TrainResult:
-        model = _EngineModel(bundle, engine, test)
+        model.engine = engine
         if resume is None:
             store = create_run(experiment, runs, model, _facts(experiment, population))
         else:
             store = RunStore.open(resume, keep=experiment.keep_weights)
         try:
-            return _simulate(experiment, store, model, engine, population, bundle, progress)
+            return _simulate(experiment, store, model, population, progress)
         finally:
             store.close()
 
     if experiment.simulation.engine == "flower":
         from python_server.simulation.flower_engine import within_flower
 
-        return within_flower(bundle, population.data, work)
+        return within_flower(model.bundles, population.data, work)
     use_backend(experiment.simulation.backend)
     with quiet():
         from python_server.simulation.local_engine import LocalEngine
 
-    return work(LocalEngine(bundle, population.data, side_by_side=experiment.simulation.side_by_side))
+    return work(LocalEngine(model.bundles, population.data, side_by_side=experiment.simulation.side_by_side))
 
 
 def _simulate(
     experiment: Experiment,
     store: RunStore,
     model: _EngineModel,
-    engine: Engine,
     population: Population,
-    bundle: Bundle,
     progress: Progress,
 ) -> TrainResult:
     checkpoint = store.checkpoint()
@@ -164,9 +139,9 @@ def _simulate(
     clock = VirtualClock(_goes_on_at(checkpoint.row) if checkpoint else time.time())
     exchange = VirtualExchange(
         population.devices,
-        engine,
+        model.engine,
         population.data,
-        bundle,
+        Workshop(model.bundles, store.path / _KEPT),
         clock,
         dropout=simulation.dropout,
         overhead_s=simulation.overhead_s,
@@ -178,6 +153,7 @@ def _simulate(
     with recording_the_end(store):
         last = loop.run()
         store.finish("finished", uploads=loop.collect_last_uploads())
+    shutil.rmtree(store.path / _KEPT, ignore_errors=True)
     return TrainResult(store.path, last)
 
 

@@ -31,9 +31,7 @@ def slots_of(optimizer: Mapping[str, Any]) -> tuple[str, ...]:
     return ("velocity",) if optimizer["momentum"] else ()
 
 
-def make_step(
-    network: KerasNetwork, cut: str
-) -> Callable[[Mapping[str, Any], Mapping[str, Any]], tuple[State, Tensor]]:
+def make_step(network: KerasNetwork, cut: str) -> Callable[[Mapping[str, Any]], tuple[State, Tensor]]:
     """Return the function that takes one step of training from layer ``cut`` on.
 
     Parameters
@@ -46,14 +44,14 @@ def make_step(
     Returns
     -------
     callable
-        Takes ``{"state": State, "batch": Batch}`` and ``{"rate", "mu", "anchors"}``; returns the new state and the mean
-        loss before the step. With ``active`` beside ``state``, a boolean scalar, the state stays as it is where that is
-        false: clients that are done wait for those that step beside them.
+        Takes ``{"state": State, "batch": Batch, "rate", "mu", "anchors"}``; returns the new state and the mean loss
+        before the step. With ``active`` beside these, a boolean scalar, the state stays as it is where that is false:
+        clients that are done wait for those that step beside them.
     """
     optimizer = network.manifest.optimizer
     trained, first = network.trained(cut), network.first(cut)
 
-    def step(own: Mapping[str, Any], shared: Mapping[str, Any]) -> tuple[State, Tensor]:
+    def step(own: Mapping[str, Any]) -> tuple[State, Tensor]:
         state, batch = own["state"], own["batch"]
         variables = state["variables"]
 
@@ -69,10 +67,10 @@ def make_step(
             gradients = _clipped(gradients, float(optimizer["clip_norm"]))
         if optimizer["proximal"]:
             gradients = {
-                path: gradient + shared["mu"] * (variables[path] - shared["anchors"][path])
+                path: gradient + own["mu"] * (variables[path] - own["anchors"][path])
                 for path, gradient in gradients.items()
             }
-        changed, slots = _update(optimizer, variables, gradients, state["slots"], shared["rate"], batch["step"])
+        changed, slots = _update(optimizer, variables, gradients, state["slots"], own["rate"], batch["step"])
         after = {"variables": {**variables, **updates, **changed}, "slots": slots}
         if "active" in own:
             after = keras.tree.map_structure(lambda new, old: ops.where(own["active"], new, old), after, state)
@@ -82,10 +80,10 @@ def make_step(
 
 
 def make_evaluation(network: KerasNetwork) -> Callable[[Mapping[str, Any], Mapping[str, Any]], tuple[Tensor, Tensor]]:
-    """Return the function from ``{"given", "y", "w"}`` and ``{"variables"}`` to sums of loss and of hits."""
+    """Return the function from ``{"given", "y", "w"}`` and variables by path to sums of loss and of hits."""
 
-    def evaluate(batch: Mapping[str, Any], shared: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-        logits, _ = network.logits(shared["variables"], batch["given"])
+    def evaluate(batch: Mapping[str, Any], variables: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        logits, _ = network.logits(variables, batch["given"])
         hits = ops.cast(ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), batch["y"]), "float32")
         return ops.sum(_cross_entropy(logits, batch["y"]) * batch["w"]), ops.sum(hits * batch["w"])
 
