@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.papers.cases import CaseRun, cifar10_file, finished_case, mean_and_range, run_case, write_section
-from benchmarks.papers.lee import Network, arguments, draw, make_bundle, mean, results_folder
+from benchmarks.papers.lee import Network, arguments, draw, in_tensorflow, make_bundle, mean, results_folder
 from python_server.run_rows import RoundRow
 
 
@@ -236,7 +236,10 @@ def main() -> None:
     setting, folder = PAPER if options.paper else SMALL, results_folder(options)
     found: dict[str, list[CaseRun]] = {name: [] for name in CASES}
     if not options.table:
+        in_tensorflow(options.name)
         prepare(setting, folder)
+    if options.prepare:
+        return
     for seed in range(options.seeds):
         for name in CASES:
             text, case = experiment(setting, name, seed), f"{slug(name)}-seed{seed}"

@@ -74,8 +74,12 @@ def test_every_case_of_partial_training_is_an_experiment(setting: partial_traini
         kinds = [client.name.split("-")[0] for client in read.clients]
         counts = tuple(kinds.count(kind) for kind in partial_training.KINDS)
         assert case.endswith("-" + "-".join(map(str, counts)))
-        assert {group.name for group in read.groups} == set(kinds) - {"strong"}
+        alike = case.startswith("smallest-width")
+        assert {group.name for group in read.groups} == (set() if alike else set(kinds) - {"strong"})
+        assert read.model.bundle.name == ("weak" if alike else "bundle")
         taking_part = counts[0] if read.strategy_name == "drop_weak" else sum(counts)
+        held = {client.variant for client in read.clients if client.name.startswith("weak")} or {""}
+        assert held == {"weak" if case.startswith("width") and counts[2] else ""}
         most = setting.clients / 4
         assert round(read.strategy.options.fraction * taking_part, 2) == min(taking_part, most)  # type: ignore[attr-defined]
 
