@@ -73,7 +73,7 @@ class Setting:
     evaluate_every: int
 
 
-SMALL = Setting(Network(pixels=16, width=0.5, blocks=2, batch_size=16), 16, 6400, 2000, 5, 400, 0.1, 40)
+SMALL = Setting(Network(pixels=16, width=0.5, blocks=2, batch_size=16), 16, 6400, 2000, 5, 400, 0.2, 40)
 PAPER = Setting(Network(), 128, 50_000, 10_000, 10, 10_000, None, 200)
 
 
@@ -91,7 +91,8 @@ def experiment(setting: Setting, name: str, seed: int) -> str:
     strategy = f'name = "fedlama"\nphi = {case.phi}' if case.phi > 1 else 'name = "fedavg"'
     rate = setting.rate or case.rate
     # The authors' code divides the rate by ten after a half and after three quarters.
-    decay = f"{{ 1 = {rate}, {rounds // 2 + 1} = {rate / 10:g}, {rounds * 3 // 4 + 1} = {rate / 100:g} }}"
+    drops = [rounds * 3 // 4] if setting.rate else [rounds // 2, rounds * 3 // 4]
+    rates = ", ".join(f"{start + 1} = {rate / 10**times:g}" for times, start in enumerate([0, *drops]))
     return f"""\
 name = "{slug(name)}"
 seed = {seed}
@@ -108,7 +109,7 @@ every = {setting.evaluate_every // steps}
 fraction = 0.25
 [train]
 steps = {steps}
-learning_rate = {decay if setting.rate is None else rate}
+learning_rate = {{ {rates} }}
 [simulation]
 data = "train.npz"
 devices = {setting.clients}
