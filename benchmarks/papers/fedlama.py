@@ -7,8 +7,8 @@ some layers every τ' and the others every φτ' steps.
 Communication is counted twice: as the paper does (equation 9: parameters of a layer × times it was aggregated), and in
 bytes of the run, both directions, of every device.
 
-* small (default): ResNet-14 of half the width on images of 16 × 16, 16 clients, a quarter of them at a time, τ' = 5,
-  400 local steps;
+* small (default): ResNet-8 of half the width on images of 16 × 16, 32 clients, a quarter of them at a time, τ' = 5,
+  480 local steps;
 * ``--paper``: ResNet-20, 128 clients, τ' = 10, 10,000 local steps, for a GPU (``KERAS_BACKEND=jax``).
 
 What is done is kept under ``--folder``, and a call that was interrupted goes on there. The data is
@@ -73,7 +73,7 @@ class Setting:
     evaluate_every: int
 
 
-SMALL = Setting(Network(pixels=16, width=0.5, blocks=2, batch_size=16), 16, 6400, 2000, 5, 400, 0.2, 40)
+SMALL = Setting(Network(pixels=16, width=0.5, blocks=1, batch_size=16), 32, 6400, 2000, 5, 480, 0.2, 80)
 PAPER = Setting(Network(), 128, 50_000, 10_000, 10, 10_000, None, 200)
 
 

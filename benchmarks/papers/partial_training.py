@@ -9,7 +9,7 @@ Every client has its share of one Dirichlet split (α = 0.1) over all clients; t
 data with them. So more weak clients are more data. Each round trains as many clients as there are, but no more than a
 quarter of all.
 
-* small (default): ResNet-14 of half the width on images of 16 × 16, 32 clients, 6,400 images, 40 rounds of five steps;
+* small (default): ResNet-8 of half the width on images of 16 × 16, 32 clients, 6,400 images, 60 rounds of five steps;
 * ``--paper``: ResNet-20, 128 clients, all of CIFAR-10, for a GPU (``KERAS_BACKEND=jax``).
 
 What is done is kept under ``--folder``, and a call that was interrupted goes on there. The data is
@@ -128,16 +128,16 @@ class Setting:
 
 
 SMALL = Setting(
-    network=Network(pixels=16, width=0.5, blocks=2, batch_size=16),
+    network=Network(pixels=16, width=0.5, blocks=1, batch_size=16),
     clients=32,
     train=6400,
     test=2000,
-    rounds=40,
+    rounds=60,
     steps=5,
-    rate="0.1",
+    rate="{ 1 = 0.2, 46 = 0.02 }",
     growth=(4, 12, 28),
     mixtures=((16, 112, 0), (64, 0, 64), (32, 32, 64)),
-    evaluate_every=10,
+    evaluate_every=15,
 )
 PAPER = Setting(
     network=Network(),
