@@ -7,8 +7,8 @@ some layers every τ' and the others every φτ' steps.
 Communication is counted twice: as the paper does (equation 9: parameters of a layer × times it was aggregated), and in
 bytes of the run, both directions, of every device.
 
-* small (default): ResNet-14 of half the width on images of 16 × 16, 16 clients, a quarter of them at a time, τ' = 5,
-  400 local steps;
+* small (default): ResNet-8 of half the width on images of 16 × 16, 32 clients, a quarter of them at a time, τ' = 5,
+  480 local steps;
 * ``--paper``: ResNet-20, 128 clients, τ' = 10, 10,000 local steps, for a GPU (``KERAS_BACKEND=jax``).
 
 What is done is kept under ``--folder``, and a call that was interrupted goes on there. The data is
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.papers.cases import CaseRun, cifar10_file, finished_case, mean_and_range, run_case, write_section
-from benchmarks.papers.lee import Network, arguments, draw, make_bundle, mean, results_folder
+from benchmarks.papers.lee import Network, arguments, draw, in_tensorflow, make_bundle, mean, results_folder
 from python_server.run_rows import RoundRow
 
 
@@ -73,7 +73,7 @@ class Setting:
     evaluate_every: int
 
 
-SMALL = Setting(Network(pixels=16, width=0.5, blocks=2, batch_size=16), 16, 6400, 2000, 5, 400, 0.1, 40)
+SMALL = Setting(Network(pixels=16, width=0.5, blocks=1, batch_size=16), 32, 6400, 2000, 5, 480, 0.2, 80)
 PAPER = Setting(Network(), 128, 50_000, 10_000, 10, 10_000, None, 200)
 
 
@@ -91,7 +91,8 @@ def experiment(setting: Setting, name: str, seed: int) -> str:
     strategy = f'name = "fedlama"\nphi = {case.phi}' if case.phi > 1 else 'name = "fedavg"'
     rate = setting.rate or case.rate
     # The authors' code divides the rate by ten after a half and after three quarters.
-    decay = f"{{ 1 = {rate}, {rounds // 2 + 1} = {rate / 10:g}, {rounds * 3 // 4 + 1} = {rate / 100:g} }}"
+    drops = [rounds * 3 // 4] if setting.rate else [rounds // 2, rounds * 3 // 4]
+    rates = ", ".join(f"{start + 1} = {rate / 10**times:g}" for times, start in enumerate([0, *drops]))
     return f"""\
 name = "{slug(name)}"
 seed = {seed}
@@ -108,12 +109,15 @@ every = {setting.evaluate_every // steps}
 fraction = 0.25
 [train]
 steps = {steps}
-learning_rate = {decay if setting.rate is None else rate}
+learning_rate = {{ {rates} }}
 [simulation]
 data = "train.npz"
 devices = {setting.clients}
 partition = "dirichlet"
 alpha = 0.1
+[[simulation.profiles]]
+name = "any"
+step_ms = 1
 """
 
 
@@ -233,7 +237,10 @@ def main() -> None:
     setting, folder = PAPER if options.paper else SMALL, results_folder(options)
     found: dict[str, list[CaseRun]] = {name: [] for name in CASES}
     if not options.table:
+        in_tensorflow(options.name)
         prepare(setting, folder)
+    if options.prepare:
+        return
     for seed in range(options.seeds):
         for name in CASES:
             text, case = experiment(setting, name, seed), f"{slug(name)}-seed{seed}"

@@ -10,6 +10,8 @@ import argparse
 import bisect
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ __all__ = [
     "arguments",
     "capacity",
     "draw",
+    "in_tensorflow",
     "make_bundle",
     "make_slice",
     "mean",
@@ -159,8 +162,18 @@ def arguments(description: Optional[str], name: str) -> argparse.ArgumentParser:
     parser.add_argument("--table", action="store_true", help="only show what is done")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the tables into docs/papers.md")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="also draw the figures, into this folder")
+    parser.add_argument("--prepare", action="store_true", help="only make bundles and data, which needs TensorFlow")
     parser.set_defaults(name=name)
     return parser
+
+
+def in_tensorflow(name: str) -> None:
+    """Let a process on TensorFlow ``--prepare`` an experiment, where this one's Keras is on something else."""
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        command = [sys.executable, "-m", f"benchmarks.papers.{name}", "--prepare", *sys.argv[1:]]
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
+        if subprocess.run(command, env=environment, check=False).returncode:
+            raise SystemExit(f"{name}: bundles and data could not be made; see above")
 
 
 def results_folder(options: argparse.Namespace) -> Path:

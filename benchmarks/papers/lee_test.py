@@ -11,6 +11,7 @@ import pytest
 import tomllib
 
 from benchmarks.papers import cases, fedlama, partial_training
+from benchmarks.papers.fedlama_crossing import long_share
 from benchmarks.papers.lee import MODERATE, WEAK, Network, capacity, mean
 from python_server.experiment import parse_experiment
 from python_server.run_rows import RoundRow
@@ -74,8 +75,12 @@ def test_every_case_of_partial_training_is_an_experiment(setting: partial_traini
         kinds = [client.name.split("-")[0] for client in read.clients]
         counts = tuple(kinds.count(kind) for kind in partial_training.KINDS)
         assert case.endswith("-" + "-".join(map(str, counts)))
-        assert {group.name for group in read.groups} == set(kinds) - {"strong"}
+        alike = case.startswith("smallest-width")
+        assert {group.name for group in read.groups} == (set() if alike else set(kinds) - {"strong"})
+        assert read.model.bundle.name == ("weak" if alike else "bundle")
         taking_part = counts[0] if read.strategy_name == "drop_weak" else sum(counts)
+        held = {client.variant for client in read.clients if client.name.startswith("weak")} or {""}
+        assert held == {"weak" if case.startswith("width") and counts[2] else ""}
         most = setting.clients / 4
         assert round(read.strategy.options.fraction * taking_part, 2) == min(taking_part, most)  # type: ignore[attr-defined]
 
@@ -99,6 +104,15 @@ def test_tables_show_what_is_done_and_leave_the_rest_open() -> None:
         r for r in partial_training.mixture_rows(setting, found) if r["table 9: partial, width"] == "77.19, 54.53"
     )
     assert (weak["strong + moderate + weak"], weak["partial"]) == ("4 + 0 + 28", "40.0")
+
+
+def test_the_share_with_the_long_interval_ends_at_the_crossing() -> None:
+    spread = {"a/kernel": 0.0, "b/kernel": 50.0, "c/kernel": 60.0, "c/moving_mean": 890.0}
+    sizes = {"a/kernel": 10, "b/kernel": 50, "c/kernel": 30, "c/moving_mean": 10}
+    kernels = [long_share(spread, sizes, lambda path: path.endswith("kernel"), crossing=each) for each in (False, True)]
+    assert kernels == pytest.approx([10 / 90, 60 / 90])  # b: δ = 50/110, 1 − λ = 30/90
+    # With the statistics, b is 5 % of what clients differ by, and 40 % remain: it gets the long interval.
+    assert long_share(spread, sizes, lambda path: True, crossing=False) == pytest.approx(0.6)
 
 
 def test_the_mean_of_lines_ends_with_the_shortest() -> None:

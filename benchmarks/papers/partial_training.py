@@ -9,7 +9,7 @@ Every client has its share of one Dirichlet split (α = 0.1) over all clients; t
 data with them. So more weak clients are more data. Each round trains as many clients as there are, but no more than a
 quarter of all.
 
-* small (default): ResNet-14 of half the width on images of 16 × 16, 32 clients, 6,400 images, 40 rounds of five steps;
+* small (default): ResNet-8 of half the width on images of 16 × 16, 32 clients, 6,400 images, 60 rounds of five steps;
 * ``--paper``: ResNet-20, 128 clients, all of CIFAR-10, for a GPU (``KERAS_BACKEND=jax``).
 
 What is done is kept under ``--folder``, and a call that was interrupted goes on there. The data is
@@ -45,12 +45,14 @@ from benchmarks.papers.lee import (
     Network,
     arguments,
     draw,
+    in_tensorflow,
     make_bundle,
     make_slice,
     results_folder,
 )
 from model_export.bundle import Bundle
 from model_export.files import write_atomically
+from model_export.manifest import Manifest
 from python_server.partition import by_label
 
 KINDS = ("strong", "moderate", "weak")
@@ -58,7 +60,7 @@ METHODS = ("partial", "width")
 CONTROLS = {
     "drop_weak": "the strong alone",
     "smallest-cut": "the weak's part for all",
-    "smallest-width": "the weak's slice for all",
+    "smallest-width": "the weak's slice for all, as the whole model",
 }
 PAPER_GROWTH = {0: (60.15, 60.15), 16: (66.62, 61.34), 32: (72.60, 62.09), 64: (74.79, 63.68), 112: (77.34, 65.01)}
 """Slides: 16 strong clients and so many weak ones: accuracy in percent of partial training and of width reduction."""
@@ -126,16 +128,16 @@ class Setting:
 
 
 SMALL = Setting(
-    network=Network(pixels=16, width=0.5, blocks=2, batch_size=16),
+    network=Network(pixels=16, width=0.5, blocks=1, batch_size=16),
     clients=32,
     train=6400,
     test=2000,
-    rounds=40,
+    rounds=60,
     steps=5,
-    rate="0.1",
+    rate="{ 1 = 0.2, 46 = 0.02 }",
     growth=(4, 12, 28),
     mixtures=((16, 112, 0), (64, 0, 64), (32, 32, 64)),
-    evaluate_every=10,
+    evaluate_every=15,
 )
 PAPER = Setting(
     network=Network(),
@@ -159,8 +161,13 @@ def experiment(setting: Setting, case: str, seed: int) -> str:
     """Return the experiment file of a case."""
     method, *rest = case.rsplit("-", 3)
     counts = [int(number) for number in rest]
-    part = {"partial": "cut", "drop_weak": "cut", "smallest-cut": "cut"}.get(method, "variant")
-    strategy = {"partial": "partial_training", "width": "heterofl", "drop_weak": "drop_weak"}.get(method, "smallest")
+    strategy, part = {
+        "partial": ("partial_training", "cut"),
+        "width": ("heterofl", "variant"),
+        "drop_weak": ("drop_weak", "cut"),
+        "smallest-cut": ("smallest", "cut"),
+        "smallest-width": ("fedavg", ""),  # the weak's slice is a model of its own, and evaluated as such
+    }[method]
     taking_part = sum(counts) if method != "drop_weak" else counts[0]
     fraction = 1.0 if method == "drop_weak" else min(1.0, setting.clients / 4 / taking_part)
     cuts = {"moderate": MODERATE, "weak": WEAK}
@@ -169,19 +176,22 @@ def experiment(setting: Setting, case: str, seed: int) -> str:
         f"seed = {seed}",
         f"rounds = {setting.rounds}",
         'keep_weights = "last"',
-        '[model]\nbundle = "bundle"',
+        f'[model]\nbundle = "{"weak" if method == "smallest-width" else "bundle"}"',
         '[data]\ntest = "test.npz"',
         f"[evaluate]\nevery = {setting.evaluate_every}",
         f'[strategy]\nname = "{strategy}"\nfraction = {fraction:.6g}',
         f"[train]\nsteps = {setting.steps}\nlearning_rate = {setting.rate}",
+        '[[simulation.profiles]]\nname = "cpu"\nstep_ms = 1',
     ]
     index = 0
     for kind, count in zip(KINDS, counts):
         for _ in range(count):
             lines.append(f'[[clients]]\nname = "{kind}-{index:03d}"\ndata = "data-{seed}/{index:03d}.npz"')
+            if part == "variant" and kind != "strong":
+                lines[-1] += f'\nvariant = "{kind}"'
             index += 1
     for kind, count in zip(KINDS[1:], counts[1:]):
-        if not count:
+        if not (count and part):
             continue
         if part == "variant":
             lines.append(f'[[variants]]\nname = "{kind}"\nbundle = "{kind}"')
@@ -282,28 +292,37 @@ def _mixture(name: str, found: Found, cases: Sequence[str], paper: tuple[float, 
 
 
 def timing_rows(network: Network, folder: Path) -> list[dict[str, str]]:
-    """Export the paper's network with its measured costs, unless that is done; return the table of step times."""
+    """Export the network and its slices with measured costs, unless that is done; return the table of step times."""
     paths = make_parts(network, folder, measure=True)
+    manifests = {kind: Bundle.load(path).manifest for kind, path in paths.items()}
     cuts = dict(zip(KINDS, ("", MODERATE, WEAK)))
-    bundles = {kind: Bundle.load(path).manifest for kind, path in paths.items()}
+    whole = manifests["strong"]
+    rows = []
+    for method in METHODS:
+        for kind, slides in zip(KINDS, PAPER_STEP_MS[method]):
+            manifest, cut = (whole, cuts[kind]) if method == "partial" else (manifests[kind], "")
+            forward, backward = _macs(manifest), 2 * _macs(manifest, cut)
+            rows.append(
+                {
+                    "client": f"{kind}, {method}",
+                    "a step: multiply-accumulates": f"{(forward + backward) / (3 * _macs(whole)):.2f}",
+                    "a step: measured here": f"{_step_ms(manifest, cut) / _step_ms(whole, ''):.2f}",
+                    "backward alone: multiply-accumulates": f"{backward / (2 * _macs(whole)):.2f}",
+                    "backward alone: phone, slides": f"{slides / PAPER_STEP_MS[method][0]:.2f}",
+                }
+            )
+    return rows[:3] + rows[4:]  # the strong is the same in both
 
-    def step_ms(kind: str, cut: str) -> float:
-        measured = bundles[kind].costs.measured
-        assert measured is not None
-        return measured.signatures[bundles[kind].training_signature(cut)].step_ms
 
-    steps = {
-        "partial": [step_ms("strong", cuts[kind]) for kind in KINDS],
-        "width": [step_ms(kind, "") for kind in KINDS],
-    }
-    return [
-        {
-            "client": kind,
-            **{f"{method}, here": f"{steps[method][i] / steps[method][0]:.2f}" for method in METHODS},
-            **{f"{method}, slides": f"{PAPER_STEP_MS[method][i] / PAPER_STEP_MS[method][0]:.2f}" for method in METHODS},
-        }
-        for i, kind in enumerate(KINDS)
-    ]
+def _step_ms(manifest: Manifest, cut: str) -> float:
+    measured = manifest.costs.measured
+    assert measured is not None  # exported so
+    return measured.signatures[manifest.training_signature(cut)].step_ms
+
+
+def _macs(manifest: Manifest, cut: str = "") -> int:
+    names = [layer.name for layer in manifest.layers]
+    return sum(layer.macs for layer in manifest.layers[names.index(cut) if cut else 0 :])
 
 
 def show(rows: Sequence[Mapping[str, str]], page: Path | None, section: str) -> None:
@@ -338,8 +357,13 @@ def main() -> None:
         show(timing_rows(PAPER.network, folder / "timings"), options.write, "partial training timings")
         return
     if not options.table:
+        in_tensorflow(options.name)
         for seed in range(options.seeds):
             prepare(setting, seed, folder)
+    if options.prepare:
+        return
+    if not options.table:
+        for seed in range(options.seeds):
             for case in setting.cases:
                 run = run_case(folder, f"{case}-seed{seed}", experiment(setting, case, seed), in_process=True)
                 print(f"seed {seed}, {case}: accuracy {run.final:.4f}", flush=True)

@@ -15,9 +15,9 @@ the interval φτ', the others τ'.
 A layer is what the manifest lists as one, and all of its variables go together: the moving mean and variance belong to
 their batch normalisation and travel with it. Discrepancy and size count what is trained, as the paper's parameters do:
 moving statistics lie so far apart among clients of different classes that they would push kernels into the long
-interval (`benchmarks.papers.fedlama`: 88 instead of 79 % of all parameters). Between rounds each device keeps what is
-not aggregated (`edge_client.local_weights`); it is sent the layers that were aggregated in the round before, and sends
-those that are due. So clients are chosen for φ rounds at once.
+interval (`benchmarks.papers.fedlama_crossing`). Between rounds each device keeps what is not aggregated
+(`edge_client.local_weights`); it is sent the layers that were aggregated in the round before, and sends those that are
+due. So clients are chosen for φ rounds at once.
 
 Algorithm 2 of the preprint (arXiv 2110.10302) compares δ_l with λ_l, which sorting makes true of every layer but the
 last; its text and figure 1 speak of the crossing of δ_l and 1 − λ_l, as do the slides, and so does this. The authors'
