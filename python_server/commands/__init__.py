@@ -6,6 +6,7 @@ from python_server.commands.base import Command
 from python_server.commands.demo import Demo
 from python_server.commands.enrol import Enrol
 from python_server.commands.export import Export
+from python_server.commands.farm import Farm
 from python_server.commands.inspect import Inspect
 from python_server.commands.invite import Invite
 from python_server.commands.report import Report
@@ -25,6 +26,7 @@ COMMANDS: tuple[Command, ...] = (
     Split(),
     Enrol(),
     Invite(),
+    Farm(),
     Train(),
     Simulate(),
     Report(),
