@@ -14,6 +14,7 @@ from python_server.commands.runs import Runs
 from python_server.commands.search import Search
 from python_server.commands.simulate import Simulate
 from python_server.commands.split import Split
+from python_server.commands.ticket import Ticket
 from python_server.commands.train import Train
 
 __all__ = ["COMMANDS", "Command"]
@@ -26,6 +27,7 @@ COMMANDS: tuple[Command, ...] = (
     Split(),
     Enrol(),
     Invite(),
+    Ticket(),
     Farm(),
     Train(),
     Simulate(),
