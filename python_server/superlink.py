@@ -170,6 +170,7 @@ class SuperLink:
             "enrolled_only": self.settings.enrolled_only,
             "certificate": str(certificates.certificate) if certificates else None,
             "key": str(certificates.key) if certificates else None,
+            "identity": str(certificates.ca.parent) if certificates and self.settings.enrolled_only else None,
         }
         with self._log_file.open("a", encoding="utf-8") as log:
             return _start_process(settings, listener.fileno(), log)

@@ -5,7 +5,8 @@ Flower serves three interfaces on one port: Fleet (for devices), Control (start 
 The gate lets strangers reach the Fleet interface and nothing else: Control and Runtime answer only programs on this
 host, and Control only those that know the secret of this run. (Runtime calls carry Flower's own tokens: acquiring the
 task needs the same secret, all others the task's token.) And because Flower reads a request before it looks at who sent
-it, the gate lets strangers send no more than the largest piece of a message.
+it, the gate lets strangers send no more than the largest piece of a message. Before it stands a desk at which devices
+with a ticket enrol themselves (`python_server.tickets`).
 
 Started by `python_server.superlink.SuperLink`; the settings come as JSON on standard input, so that no secret shows in
 the process list.
@@ -21,9 +22,12 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 
+from python_server.identity import Identity
 from python_server.orphans import die_with_parent
+from python_server.tickets import EnrolDesk, Tickets
 
 __all__ = ["SECRET_HEADER", "Gate", "main"]
 
@@ -167,7 +171,9 @@ def main() -> None:
         isolation=ISOLATION_MODE_PROCESS,
         runtime_dependency_install=False,
     )
-    app = Gate(_short_way(create_app(config, SuperLinkLifespan)), settings["secret"])
+    app: _App = Gate(_short_way(create_app(config, SuperLinkLifespan)), settings["secret"])
+    if settings["identity"]:
+        app = EnrolDesk(app, Tickets(Identity(Path(settings["identity"]))))
     server = uvicorn.Server(
         uvicorn.Config(
             app,

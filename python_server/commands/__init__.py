@@ -6,6 +6,7 @@ from python_server.commands.base import Command
 from python_server.commands.demo import Demo
 from python_server.commands.enrol import Enrol
 from python_server.commands.export import Export
+from python_server.commands.farm import Farm
 from python_server.commands.fleet import Fleet
 from python_server.commands.inspect import Inspect
 from python_server.commands.invite import Invite
@@ -14,6 +15,7 @@ from python_server.commands.runs import Runs
 from python_server.commands.search import Search
 from python_server.commands.simulate import Simulate
 from python_server.commands.split import Split
+from python_server.commands.ticket import Ticket
 from python_server.commands.train import Train
 
 __all__ = ["COMMANDS", "Command"]
@@ -27,6 +29,8 @@ COMMANDS: tuple[Command, ...] = (
     Enrol(),
     Invite(),
     Fleet(),
+    Ticket(),
+    Farm(),
     Train(),
     Simulate(),
     Report(),
