@@ -65,14 +65,14 @@ def measure(clients: int, samples: int, rounds: int) -> dict[str, Any]:
         """FedAvg that reads the clocks before each round and after its training."""
 
         def configure_train(self, server_round: int, *rest: Any) -> Iterable[Message]:
-            marks.append((time.monotonic(), _cpu_s()))
+            marks.append((time.monotonic(), cpu_s()))
             return super().configure_train(server_round, *rest)  # type: ignore[no-any-return]
 
         def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> Any:
             replies = list(replies)
             assert len(replies) == clients
             assert not any(reply.has_error() for reply in replies)
-            marks.append((time.monotonic(), _cpu_s()))
+            marks.append((time.monotonic(), cpu_s()))
             return super().aggregate_train(server_round, replies)
 
     @server.main()  # type: ignore[untyped-decorator]
@@ -87,14 +87,18 @@ def measure(clients: int, samples: int, rounds: int) -> dict[str, Any]:
     run_simulation(server, client, num_supernodes=VIRTUAL, backend_config=config)
     counted = list(zip(marks[2::2], marks[3::2]))
     seconds = sum(end[0] - begin[0] for begin, end in counted)
-    cpu_s = sum(end[1] - begin[1] for begin, end in counted)
+    used_s = sum(end[1] - begin[1] for begin, end in counted)
     steps = len(counted) * clients * -(-samples // BATCH)
+    return {"virtual_clients": VIRTUAL, **rates(steps, seconds, used_s)}
+
+
+def rates(steps: int, seconds: float, used_s: float) -> dict[str, float]:
+    """Return figures of a simulation that took so many client-steps, seconds, and seconds of CPU time."""
     return {
-        "virtual_clients": VIRTUAL,
         "client_steps": steps,
         "seconds": round(seconds, 2),
         "client_steps_per_s": round(steps / seconds, 3),
-        "cpu_s_per_step": round(cpu_s / steps, 3),
+        "cpu_ms_per_step": round(1000 * used_s / steps, 1),
     }
 
 
@@ -108,8 +112,8 @@ def _model() -> Any:
     return model
 
 
-def _cpu_s() -> float:
-    """Return the CPU time of this process and all below it."""
+def cpu_s() -> float:
+    """Return the CPU time of this process and all below it that still run."""
     return sum(_own_cpu_s(pid) for pid in _descendants(os.getpid()))
 
 

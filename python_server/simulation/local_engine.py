@@ -60,9 +60,9 @@ class LocalEngine:
         self._side_by_side = 1
         make: Callable[[Bundle], _Clients] = partial(LiteClients, data=data)
         if keras:
-            from python_server.simulation.keras_clients import KerasClients, default_side_by_side
+            from python_server.simulation.keras_clients import KerasClients, side_by_side_of
 
-            self._side_by_side = side_by_side or default_side_by_side()
+            self._side_by_side = side_by_side_of(side_by_side)
             make = partial(KerasClients, data=data, side_by_side=self._side_by_side)
         made: dict[str, _Clients] = {}
         for bundle in bundles.values():
