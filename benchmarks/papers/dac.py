@@ -250,6 +250,7 @@ def draw(rows: Mapping[str, Sequence[Figures]], plots: Path) -> None:
         }
         title = f"Accuracy by {label}"
         chart = line_chart(lines, title=title, x_label=label, y_label="accuracy")
+        plots.mkdir(parents=True, exist_ok=True)
         write_atomically(plots / f"dac-{key}.svg", standalone(chart, title).encode())
 
 

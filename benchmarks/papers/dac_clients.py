@@ -207,4 +207,5 @@ def experiment(setting: Setting, case: Case, seed: int) -> str:
     for name, k in itertools.product(["whole", *names], range(case.clients)):
         data = f"seed{seed}/data/{case.split}-{k:02d}.npz"
         lines += ["[[clients]]", f'name = "{name}-{k:02d}"', f'data = "{data}"', 'processor = "any"']
+        lines += [f'variant = "{name}"'] if name in names else []
     return "\n".join(lines) + "\n"

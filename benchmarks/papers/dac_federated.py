@@ -97,6 +97,7 @@ def draw(setting: Setting, found: Found, parameters: Mapping[str, int], plots: P
         for label, lines in figures:
             title = f"{done[0].title}: accuracy by {label}"
             chart = line_chart(lines, title=title, x_label=label, y_label="accuracy")
+            plots.mkdir(parents=True, exist_ok=True)
             file = plots / f"dac-{label}-{split}-{'drawn' if drawn else 'fixed'}.svg"
             write_atomically(file, standalone(chart, title).encode())
 
