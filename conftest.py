@@ -105,6 +105,23 @@ def digits_half(digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
+def digits_rough(digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export the same CNN half pruned and in int8."""
+    from model_export import export
+    from model_export.bundle import Bundle
+    from model_export.compression import Compression, Prune, Quantize
+    from model_export.width import take_weights
+    from model_export.zoo.small_cnn import small_cnn
+
+    model = small_cnn((8, 8, 1), 10, filters=(8, 16, 16))
+    take_weights(model, Bundle.load(digits_bundle))
+    path = tmp_path_factory.mktemp("bundles") / "rough"
+    compression = Compression(prune=Prune(0.5), quantize=Quantize("int8"))
+    export(model, path, batch_size=16, input_scale=1 / 255, compression=compression, measure=False)
+    return path
+
+
+@pytest.fixture(scope="session")
 def head_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export the same CNN with a frozen base: only its last dense layer trains, from features."""
     import keras

@@ -166,14 +166,15 @@ def _work(name: str, threads: int, output: Path) -> None:
 
 
 def _cuts(network: Any, head: int) -> list[str]:
-    """Three layers with weights, at about a quarter, a half and three quarters of those before the head."""
+    """Up to three layers with weights, at about a quarter, a half and three quarters of those before the head."""
     kernels = [node.name for node in network.nodes[:head] if any(p.endswith("/kernel") for p in node.variables)]
-    return list(dict.fromkeys(kernels[max(1, len(kernels) * i // 4)] for i in (1, 2, 3)))
+    places = dict.fromkeys(max(1, len(kernels) * i // 4) for i in (1, 2, 3))
+    return [kernels[place] for place in places if place < len(kernels)]
 
 
 def _part(network: Any, bundle: Any, signature: str, first: int, threads: int) -> list[dict[str, Any]]:
     """Rows of one part, one a runtime."""
-    from model_export.bundle import MODEL
+    from model_export.bundle import BASE, MODEL
     from model_export.check import _images
     from model_export.measure import measure_signature
     from model_export.options import Sgd
@@ -197,6 +198,7 @@ def _part(network: Any, bundle: Any, signature: str, first: int, threads: int) -
         "seed": np.int32(SEED),
     }
     content = bundle.read(MODEL)
+    base_bytes = bundle.manifest.files[BASE].bytes if BASE in bundle.manifest.files else 0
     rows = []
     for python in (Path(sys.executable), LEGACY):
         if not python.exists():
@@ -204,7 +206,8 @@ def _part(network: Any, bundle: Any, signature: str, first: int, threads: int) -
         run = _Player(python, bundle.path / MODEL)
         inputs = {"x": x}
         if signature == "train_head":
-            inputs = {"features": run([("features", {"x": x})])[0]["features"]}
+            base = _Player(python, bundle.path / BASE)
+            inputs = {"features": base([("features", {"x": x})])[0]["features"]}
         wanted = manifest.signatures[signature].inputs
         inputs.update({key: value for key, value in fed.items() if key in wanted})
         _, after = run([(signature, inputs), ("get", {})])
@@ -218,7 +221,7 @@ def _part(network: Any, bundle: Any, signature: str, first: int, threads: int) -
                 "builtin": not foreign_ops(content),
                 "error": float(np.linalg.norm(found - exact) / np.linalg.norm(exact)),
                 "keras_error": float(np.linalg.norm(rounded - exact) / np.linalg.norm(exact)),
-                "file_bytes": len(content),
+                "file_bytes": len(content) + base_bytes,
             }
         )
     return rows

@@ -10,11 +10,8 @@ import pytest
 
 from edge_client.bundle_store import BundleStore
 from edge_client.worker import Worker
-from model_export import export, signing
+from model_export import signing
 from model_export.bundle import Bundle, write_bundle
-from model_export.compression import Compression, Prune, Quantize
-from model_export.width import take_weights
-from model_export.zoo.small_cnn import small_cnn
 from python_server.experiment import parse_experiment
 from python_server.model import BundleModel
 from python_server.progress import Progress
@@ -126,22 +123,11 @@ def test_devices_train_the_whole_a_slice_and_a_suffix_of_one_model(
     assert changed == set(initial)
 
 
-@pytest.fixture(name="rough", scope="module")
-def export_rough(digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Export the digits' CNN half pruned and in int8."""
-    model = small_cnn((8, 8, 1), 10, filters=(8, 16, 16))
-    take_weights(model, Bundle.load(digits_bundle))
-    path = tmp_path_factory.mktemp("bundles") / "rough"
-    compression = Compression(prune=Prune(0.5), quantize=Quantize("int8"))
-    export(model, path, batch_size=16, input_scale=1 / 255, compression=compression, measure=False)
-    return path
-
-
 @pytest.mark.parametrize("aggregation", ["aware", "naive"])
 def test_compression_reaches_the_global_model_only_naively(
-    setting: Setting, digits_bundle: Path, rough: Path, digits: Digits, tmp_path: Path, aggregation: str
+    setting: Setting, digits_bundle: Path, digits_rough: Path, digits: Digits, tmp_path: Path, aggregation: str
 ) -> None:
-    setting.connect("tiny", Worker(rough, digits.save(tmp_path / "d.npz", slice(0, 32)), name="tiny").handle)
+    setting.connect("tiny", Worker(digits_rough, digits.save(tmp_path / "d.npz", slice(0, 32)), name="tiny").handle)
     # Steps that change no weight at all: what is left is what compression does.
     text = (
         'name = "rough"\nrounds = 1\n[model]\nbundle = "whole"\n[train]\nlearning_rate = 1e-30\n'
@@ -149,7 +135,7 @@ def test_compression_reaches_the_global_model_only_naively(
         '[[variants]]\nname = "rough"\nbundle = "rough"\n'
     )
     experiment = parse_experiment(text.encode(), tmp_path, "x")
-    model = BundleModel(digits_bundle, variants={"rough": rough})
+    model = BundleModel(digits_bundle, variants={"rough": digits_rough})
     run = RunStore.create(tmp_path / "run", experiment.source, {})
     try:
         last = RoundLoop(experiment, run, model, setting.exchange, names=setting.keys, progress=Progress()).run()
@@ -160,7 +146,7 @@ def test_compression_reaches_the_global_model_only_naively(
     assert final is not None
     initial = model.initial()
     kernels = [name for name in model.trained("") if name.endswith("kernel")]
-    compressed = model.held(initial, Bundle.load(rough).sha256)
+    compressed = model.held(initial, Bundle.load(digits_rough).sha256)
     for name in kernels:
         expected = initial if aggregation == "aware" else compressed
         np.testing.assert_array_equal(final.weights[name], expected[name])

@@ -1,4 +1,4 @@
-"""Keras's backend: which one it is, and the two things that Keras leaves to it, gradients and compilation."""
+"""Keras's backend: which one it is, and what Keras leaves to it: gradients, compilation, fused operations."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ from typing import Any
 
 from python_server.errors import ExperimentError
 
-__all__ = ["BACKENDS", "compiled", "use_backend", "value_and_gradient"]
+__all__ = [
+    "BACKENDS",
+    "compiled",
+    "compiled_for_any_batch",
+    "fused_batch_norm",
+    "use_backend",
+    "value_and_gradient",
+]
 
 BACKENDS = ("auto", "tensorflow", "jax")
+_IMAGES = 4
+"""Axes of what the fused batch normalization takes."""
 
 
 def use_backend(name: str) -> str:
@@ -65,7 +74,7 @@ def value_and_gradient(function: Callable[..., Any], variables: Any) -> tuple[An
 
 
 def compiled(function: Callable[..., Any], *, vectorized: bool = False) -> Callable[..., Any]:
-    """Return a pure function compiled; ``vectorized`` maps it over the first axis of its argument."""
+    """Return a pure function compiled; ``vectorized``, on JAX, maps it over the first axis of its argument."""
     import keras
 
     if keras.config.backend() == "jax":
@@ -77,3 +86,65 @@ def compiled(function: Callable[..., Any], *, vectorized: bool = False) -> Calla
     import tensorflow as tf
 
     return tf.function(function, autograph=False)  # type: ignore[no-any-return]
+
+
+def compiled_for_any_batch(function: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    """Return a pure function compiled once for all sizes of batch, on TensorFlow.
+
+    Parameters
+    ----------
+    function
+        Of a tree of tensors, in which ``batch`` holds ``given`` and ``y``, with samples along their first axis.
+    """
+    import tensorflow as tf
+
+    made: list[Callable[[dict[str, Any]], Any]] = []
+
+    def call(tree: dict[str, Any]) -> Any:
+        if not made:
+            specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, tree)
+            for key in ("given", "y"):
+                spec = specs["batch"][key]
+                specs["batch"][key] = tf.TensorSpec([None, *spec.shape[1:]], spec.dtype)
+            made.append(tf.function(function, autograph=False).get_concrete_function(specs))
+        return made[0](tree)
+
+    return call
+
+
+def fused_batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """Normalize a batch by its own statistics in one operation of TensorFlow, which on a CPU takes less time.
+
+    Parameters
+    ----------
+    x
+        ``[B, ..., C]``.
+    gamma, beta
+        ``[C]``; None: ones, zeros.
+    epsilon
+        Added to the variance.
+
+    Returns
+    -------
+    normalized, mean, variance
+        As ``x``, ``[C]``, and ``[C]`` of the batch as a whole population.
+    """
+    import tensorflow as tf
+
+    channels = x.shape[-1]
+    reshaped = len(x.shape) != _IMAGES
+    out, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=tf.reshape(x, [-1, 1, 1, channels]) if reshaped else x,
+        scale=tf.ones([channels]) if gamma is None else gamma,
+        offset=tf.zeros([channels]) if beta is None else beta,
+        mean=tf.zeros([0]),
+        variance=tf.zeros([0]),
+        epsilon=epsilon,
+        is_training=True,
+    )
+    count = tf.cast(tf.size(x) // channels, "float32")
+    return (
+        tf.reshape(out, [-1, *x.shape[1:]]) if reshaped else out,
+        mean,
+        variance * (tf.maximum(count - 1.0, 1.0) / count),
+    )

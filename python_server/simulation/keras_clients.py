@@ -21,12 +21,12 @@ from edge_client.data import Dataset, as_network_input
 from edge_client.fit import batches
 from edge_client.runtime import available_runtime
 from model_export.bundle import Bundle
-from python_server.simulation.backend import compiled
+from python_server.simulation.backend import compiled, compiled_for_any_batch
 from python_server.simulation.engine import Arrays, TrainResult, TrainTask, astray
 from python_server.simulation.keras_network import KerasNetwork
 from python_server.simulation.step import make_evaluation, make_step, slots_of
 
-__all__ = ["KerasClients", "default_side_by_side"]
+__all__ = ["KerasClients", "side_by_side_of"]
 
 _EVALUATED_AT_ONCE = 256
 
@@ -59,6 +59,8 @@ class KerasClients:
         if self._network.start:
             self._base = FrozenBase(bundle, num_threads=None, runtime=available_runtime())
         self._side_by_side = side_by_side
+        self._padded = keras.config.backend() == "jax"  # which compiles anew for every size of batch
+        self._begun: tuple[Arrays, dict[str, Any]] = ({}, {})
         self._steps: dict[tuple[str, bool], Callable[..., Any]] = {}
         self._evaluate = compiled(make_evaluation(self._network))
 
@@ -86,15 +88,17 @@ class KerasClients:
 
     def _train_one(self, task: TrainTask) -> TrainResult:
         step = self._step(task.cut)
-        variables = self._tensors(task.weights)
+        if self._begun[0] is not task.weights:
+            self._begun = task.weights, self._tensors(task.weights)
+        variables = self._begun[1]
         state = self._begin(variables, task.cut)
         scalars = {"rate": np.float32(task.learning_rate), "mu": np.float32(task.mu)}
         fixed = {**self._tensors(scalars), "anchors": self._anchors(variables, task.cut)}
         losses, counts = [], []
-        for batch in itertools.islice(self._batches(task), task.steps):
+        for count, batch in itertools.islice(self._batches(task), task.steps):
             state, loss = step({"state": state, "batch": self._tensors(batch), **fixed})
             losses.append(loss)
-            counts.append(int(batch["w"].sum()))
+            counts.append(count)
         updates = self._manifest.trained(task.cut)
         return _result(
             {path: _array(state["variables"][path]) for path in updates}, [float(loss) for loss in losses], counts
@@ -114,29 +118,24 @@ class KerasClients:
         }
         fixed = {**self._tensors(scalars), "anchors": self._anchors(variables, lead.cut)}
         streams = [itertools.islice(self._batches(task), task.steps) for task in group]
-        idle = {key: np.zeros_like(value) for key, value in next(self._batches(lead)).items()}
+        idle = {key: np.zeros_like(value) for key, value in next(self._batches(lead))[1].items()}
         idle["w"] = np.ones_like(idle["w"])  # no weight at all would divide by zero
         losses: list[Any] = []
         counts: list[list[int]] = [[] for _ in group]
         for _ in range(max(task.steps for task in group)):
-            taken = [next(stream, None) for stream in streams] + [None] * (places - len(group))
-            filled = [idle if batch is None else batch for batch in taken]
-            batch = self._tensors({key: np.stack([each[key] for each in filled]) for key in idle})
-            active = ops.convert_to_tensor(np.array([each is not None for each in taken]))
+            taken = [next(stream, (0, idle)) for stream in streams] + [(0, idle)] * (places - len(group))
+            batch = self._tensors({key: np.stack([each[key] for _, each in taken]) for key in idle})
+            active = ops.convert_to_tensor(np.array([size > 0 for size, _ in taken]))
             state, loss = step({"state": state, "batch": batch, "active": active, **fixed})
             losses.append(loss)
-            for count, each in zip(counts, taken):
-                if each is not None:
-                    count.append(int(each["w"].sum()))
+            for sizes, (size, _) in zip(counts, taken):
+                sizes += [size] if size else []
         table = np.stack([_array(loss) for loss in losses]) if losses else np.zeros((0, places))
         updates = self._manifest.trained(lead.cut)
         arrays = {path: _array(state["variables"][path]) for path in updates}
-        for place, count in enumerate(counts):
-            yield _result(
-                {path: value[place].copy() for path, value in arrays.items()},
-                table[: len(count), place].tolist(),
-                count,
-            )
+        for place, sizes in enumerate(counts):
+            own = {path: value[place].copy() for path, value in arrays.items()}
+            yield _result(own, table[: len(sizes), place].tolist(), sizes)
 
     @cached_property
     def _features(self) -> np.ndarray:
@@ -147,43 +146,48 @@ class KerasClients:
     def _step(self, cut: str, *, vectorized: bool = False) -> Callable[..., Any]:
         key = cut, vectorized
         if key not in self._steps:
-            self._steps[key] = compiled(make_step(self._network, cut), vectorized=vectorized)
+            step = make_step(self._network, cut)
+            self._steps[key] = compiled(step, vectorized=vectorized) if self._padded else compiled_for_any_batch(step)
         return self._steps[key]
 
     def _begin(self, variables: Mapping[str, Any], cut: str) -> dict[str, Any]:
-        zeros = {path: ops.zeros_like(variables[path]) for path in self._network.trained(cut)}
-        return {"variables": dict(variables), "slots": {slot: zeros for slot in slots_of(self._manifest.optimizer)}}
+        slots = slots_of(self._manifest.optimizer)
+        zeros = {path: ops.zeros_like(variables[path]) for path in self._network.trained(cut)} if slots else {}
+        return {"variables": dict(variables), "slots": {slot: zeros for slot in slots}}
 
     def _anchors(self, variables: Mapping[str, Any], cut: str) -> dict[str, Any]:
         trained = self._network.trained(cut) if self._manifest.optimizer["proximal"] else ()
         return {path: variables[path] for path in trained}
 
-    def _batches(self, task: TrainTask) -> Iterator[dict[str, np.ndarray]]:
-        """Yield the batches that the client's own loop would take (`edge_client.fit.fit`)."""
+    def _batches(self, task: TrainTask) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Yield the batches that the client's own loop would take (`edge_client.fit.fit`), and their sizes."""
         size = self._manifest.batch_size
         for step, chosen in enumerate(batches(len(task.rows), size, task.epochs, task.seed)):
             rows = task.rows[chosen]
+            y = self._data.y[rows]
             given = self._features[rows] if self._base else as_network_input(self._data.x[rows], self._manifest.input)
-            yield {
-                "given": _padded(given, size),
-                "y": _padded(self._data.y[rows], size),
-                "w": _padded(np.ones(len(rows), np.float32), size),
+            numbers = {
                 "seed": np.array((task.seed * 1_000_003 + step) % 2**31, np.int32),
                 "step": np.array(step + 1, np.float32),
             }
+            if self._padded:
+                weights = _padded(np.ones(len(rows), np.float32), size)
+                yield len(rows), {"given": _padded(given, size), "y": _padded(y, size), "w": weights, **numbers}
+            else:
+                yield len(rows), {"given": given, "y": y, **numbers}
 
     @staticmethod
     def _tensors(values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: ops.convert_to_tensor(value) for name, value in values.items()}
 
 
-def default_side_by_side() -> int:
-    """Return how many clients step at once where nobody says it: on a CPU one, on an accelerator sixteen."""
+def side_by_side_of(asked: int) -> int:
+    """Return how many clients step at once: on JAX as many as asked for, or, for 0, sixteen on an accelerator."""
     if keras.config.backend() != "jax":
         return 1
     import jax
 
-    return 1 if jax.default_backend() == "cpu" else 16
+    return asked or (1 if jax.default_backend() == "cpu" else 16)
 
 
 def _stacked(tasks: list[TrainTask]) -> dict[str, Any]:

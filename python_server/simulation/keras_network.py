@@ -22,6 +22,7 @@ from keras import ops
 from model_export.bundle import NETWORK, Bundle
 from model_export.errors import BundleFormatError
 from model_export.manifest import Layer
+from python_server.simulation.backend import fused_batch_norm
 
 __all__ = ["KerasNetwork", "dropout_mask"]
 
@@ -95,7 +96,8 @@ class KerasNetwork:
         first
             Position of the first layer in training mode; None: all are in inference mode.
         weights
-            Weight of each sample ``[B]``, for batch normalization in training mode.
+            Weight of each sample ``[B]``, for batch normalization in training mode; None, on TensorFlow: all count
+            alike.
         seed
             int32 scalar, for dropout in training mode.
 
@@ -116,7 +118,7 @@ class KerasNetwork:
                 if training and isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
                     values[node.name] = _batch_norm(layer, inputs[0], variables, weights, updates)
                 elif isinstance(layer, keras.layers.Dropout):
-                    values[node.name] = _dropout(layer, node.name, inputs[0], seed) if training else inputs[0]
+                    values[node.name] = self._dropout(layer, node.name, inputs[0], seed) if training else inputs[0]
                 elif isinstance(layer, keras.layers.Softmax) and node is self._nodes[-1][0]:
                     values[node.name] = inputs[0]
                 else:
@@ -129,6 +131,12 @@ class KerasNetwork:
             if name in self._made:
                 return self._made[name]
         raise BundleFormatError(f"{bundle.path}: {NETWORK} has no layer {node.name!r}, which the manifest lists")
+
+    def _dropout(self, layer: Any, name: str, x: Tensor, seed: Tensor) -> Tensor:
+        if not layer.rate:
+            return x
+        mask = dropout_mask((self.manifest.batch_size, *x.shape[1:]), layer.rate, seed, name)
+        return x * mask[: ops.shape(x)[0]]
 
     def _mapping(self, variables: Mapping[str, Tensor]) -> list[tuple[Any, Tensor]]:
         layers = {layer.name: layer for _, layer in self._nodes}.values()
@@ -172,24 +180,30 @@ def _batch_norm(
 ) -> Tensor:
     """Normalize by the statistics of the samples that count."""
     value = {v.name: variables[f"{layer.name}/{v.name}"] for v in layer.weights}
+    if weights is None:
+        out, mean, variance = fused_batch_norm(x, value.get("gamma"), value.get("beta"), layer.epsilon)
+    else:
+        out, mean, variance = _weighted_batch_norm(layer, x, value, weights)
+    keep, take = float(layer.momentum), 1.0 - float(layer.momentum)
+    updates[f"{layer.name}/moving_mean"] = value["moving_mean"] * keep + mean * take
+    updates[f"{layer.name}/moving_variance"] = value["moving_variance"] * keep + variance * take
+    return out
+
+
+def _weighted_batch_norm(
+    layer: Any, x: Tensor, value: Mapping[str, Tensor], weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     axes = list(range(len(x.shape) - 1))
     places = math.prod(x.shape[1:-1])
     share = ops.reshape(weights / (ops.sum(weights) * places), (-1, *[1] * (len(x.shape) - 1)))
     mean = ops.sum(x * share, axis=axes)
     centred = x - mean
     variance = ops.sum(centred * centred * share, axis=axes)
-    keep, take = float(layer.momentum), 1.0 - float(layer.momentum)
-    updates[f"{layer.name}/moving_mean"] = value["moving_mean"] * keep + mean * take
-    updates[f"{layer.name}/moving_variance"] = value["moving_variance"] * keep + variance * take
     scale = ops.rsqrt(variance + layer.epsilon)
     if "gamma" in value:
         scale = scale * value["gamma"]
     out = centred * scale
-    return out + value["beta"] if "beta" in value else out
-
-
-def _dropout(layer: Any, name: str, x: Tensor, seed: Tensor) -> Tensor:
-    return x * dropout_mask(tuple(x.shape), layer.rate, seed, name) if layer.rate else x
+    return out + value["beta"] if "beta" in value else out, mean, variance
 
 
 def dropout_mask(shape: tuple[int, ...], rate: float, seed: Tensor, name: str) -> Tensor:

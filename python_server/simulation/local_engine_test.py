@@ -99,6 +99,26 @@ def test_a_diverged_client_says_so(digits_bundle: Path, digits: Any) -> None:
     assert not got.weights
 
 
+def test_compressed_bundles_train_as_devices_do(digits_bundle: Path, digits_rough: Path, digits: Any) -> None:
+    data = Dataset(digits.x, digits.y, "digits")
+    trainer = Trainer(digits_rough, num_threads=1)
+    bundles = {"": Bundle.load(digits_bundle), "rough": trainer.bundle}
+    engine = LocalEngine(bundles, data)
+    weights = bundles[""].initial()
+    settings = {"epochs": 1, "learning_rate": 0.05, "seed": 7}
+    tasks = [TrainTask(ROWS, weights, steps=2, bundle=name, **settings) for name in ("rough", "")]  # type: ignore[arg-type]
+    rough, whole = engine.train(tasks)
+    trainer.set_weights(weights)
+    trainer.fit(Dataset(digits.x[ROWS], digits.y[ROWS], "own"), **settings)  # type: ignore[arg-type]
+    for path, value in trainer.weights().items():
+        np.testing.assert_array_equal(rough.weights[path], value, err_msg=path)
+    assert np.mean(rough.weights["conv2/kernel"] == 0) > 0.45
+    assert np.mean(whole.weights["conv2/kernel"] == 0) < 0.05
+    assert engine.evaluate(rough.weights, data, "rough") == pytest.approx(trainer.evaluate(data.x, data.y))
+    (astray,) = engine.train([TrainTask(ROWS, weights, epochs=4, steps=8, learning_rate=1e30, bundle="rough")])
+    assert "lower" in astray.problem
+
+
 def test_bundles_that_keras_does_not_train_are_refused(digits: Any, digits_bundle: Path, tmp_path: Path) -> None:
     bundle = Bundle.load(digits_bundle)
     files = {name: bundle.read(name) for name in bundle.manifest.files}
@@ -143,12 +163,16 @@ bundle = Bundle.load(sys.argv[1])
 data = load_dataset(sys.argv[2], bundle.manifest.input, bundle.manifest.classes)
 assert not {"tensorflow", "flwr"} & set(sys.modules), "TensorFlow or Flower was imported"
 weights = bundle.initial()
+own = {path: value * np.float32(1.01) for path, value in weights.items()}
 tasks = [
-    TrainTask(np.arange(27 + 9 * k), weights, epochs=1, steps=2 + k // 2, learning_rate=0.05, mu=0.1, seed=k)
-    for k in range(3)
+    TrainTask(
+        np.arange(27 + 9 * k), start, epochs=1, steps=2 + k // 2, learning_rate=0.05, mu=0.1, seed=k, bundle=name
+    )
+    for k, (start, name) in enumerate([(weights, ""), (weights, "other"), (own, "")])
 ]
-alone = list(LocalEngine({"": bundle}, data).train(tasks))
-beside = list(LocalEngine({"": bundle}, data, side_by_side=2).train(tasks))
+bundles = {"": bundle, "other": bundle}
+alone = list(LocalEngine(bundles, data).train(tasks))
+beside = list(LocalEngine(bundles, data, side_by_side=2).train(tasks))
 for one, two in zip(alone, beside):
     assert one.examples_processed == two.examples_processed and abs(one.loss - two.loss) < 1e-4
     for path in one.weights:

@@ -76,7 +76,8 @@ class SimulationSettings:
     engine
         ``local``: in one process, on Keras. ``flower``: the clients' own code on Ray, by Flower's simulation.
     backend
-        Of Keras, for the local engine: ``tensorflow``, ``jax``, or ``auto``.
+        Of Keras, for the local engine: ``tensorflow``, ``jax``, or ``auto``. ``tflite``: no Keras, but the bundles' own
+        models, as on devices.
     side_by_side
         Clients that the local engine trains at once, on JAX; 0: as many as suit the machine.
     devices
@@ -103,7 +104,7 @@ class SimulationSettings:
     """
 
     engine: str = setting("local", among=ENGINES)
-    backend: str = setting("auto", among=("auto", "tensorflow", "jax"))
+    backend: str = setting("auto", among=("auto", "tensorflow", "jax", "tflite"))
     side_by_side: int = setting(0, least=0, most=1024)
     devices: int = setting(0, least=0, most=1_000_000)
     data: Optional[Path] = setting(None)

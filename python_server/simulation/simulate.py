@@ -28,6 +28,7 @@ from python_server.simulation.clock import VirtualClock
 from python_server.simulation.engine import Engine
 from python_server.simulation.exchange import VirtualExchange
 from python_server.simulation.population import Population, populate
+from python_server.simulation.settings import SimulationSettings
 from python_server.simulation.work import Workshop
 from python_server.store import RunStore
 
@@ -117,11 +118,16 @@ def simulate(experiment: Experiment, *, runs: Path, progress: Progress, resume: 
         from python_server.simulation.flower_engine import within_flower
 
         return within_flower(model.bundles, population.data, work)
-    use_backend(experiment.simulation.backend)
-    with quiet():
-        from python_server.simulation.local_engine import LocalEngine
+    from python_server.simulation.local_engine import LocalEngine
 
-    return work(LocalEngine(model.bundles, population.data, side_by_side=experiment.simulation.side_by_side))
+    by_keras = experiment.simulation.backend != "tflite"
+    if by_keras:
+        use_backend(experiment.simulation.backend)
+    with quiet():
+        engine = LocalEngine(
+            model.bundles, population.data, side_by_side=experiment.simulation.side_by_side, keras=by_keras
+        )
+    return work(engine)
 
 
 def _simulate(
@@ -163,7 +169,7 @@ def _goes_on_at(row: RoundRow) -> float:
 
 def _facts(experiment: Experiment, population: Population) -> dict[str, str]:
     """Return what the run's meta data say of the simulation."""
-    engine, y = experiment.simulation.engine, population.data.y
+    y = population.data.y
     classes = int(y.max()) + 1
     split = {
         device.name: np.bincount(y[device.rows], minlength=classes).tolist() for device in population.devices[:_SHOWN]
@@ -176,9 +182,15 @@ def _facts(experiment: Experiment, population: Population) -> dict[str, str]:
             continue
     return {
         "mode": "simulated",
-        "engine": engine,
-        "backend": os.environ.get("KERAS_BACKEND", "") if engine == "local" else "TensorFlow Lite on Ray",
+        "engine": experiment.simulation.engine,
+        "backend": _backend(experiment.simulation),
         "devices": str(len(population.devices)),
         "split": json.dumps(split),
         **versions,
     }
+
+
+def _backend(simulation: SimulationSettings) -> str:
+    if simulation.engine != "local":
+        return "TensorFlow Lite on Ray"
+    return "TensorFlow Lite" if simulation.backend == "tflite" else os.environ.get("KERAS_BACKEND", "")

@@ -57,13 +57,13 @@ Write = Callable[[str], Experiment]
 
 
 @pytest.fixture
-def write(digits: Any, digits_bundle: Path, tmp_path: Path) -> Write:
+def write(digits: Any, digits_bundle: Path, digits_half: Path, tmp_path: Path) -> Write:
     digits.save(tmp_path / "train.npz", slice(600))
     digits.save_test(tmp_path / "test.npz")
 
     def write_file(more: str) -> Experiment:
         file = tmp_path / "sim.toml"
-        file.write_text(_EXPERIMENT.format(bundle=digits_bundle, more=more))
+        file.write_text(_EXPERIMENT.format(bundle=digits_bundle, more=more).replace("{half}", str(digits_half)))
         return load_experiment(file)
 
     return write_file
@@ -97,7 +97,8 @@ def test_rounds_take_the_time_that_devices_are_said_to_take(write: Write, tmp_pa
 
 
 def test_deadline_dropouts_and_resume(write: Write, tmp_path: Path) -> None:
-    experiment = write(_TWENTY.format(deadline=1, dropout=0.2))
+    """FedLAMA's devices keep weights between rounds, also while nobody simulates them."""
+    experiment = write(_TWENTY.format(deadline=1, dropout=0.2) + "[strategy]\nname = 'fedlama'\nphi = 3\n")
     whole = simulate(experiment, runs=tmp_path / "runs", progress=Progress())
     with RunReader(whole.run) as run:
         rows = run.device_rounds()
@@ -109,18 +110,22 @@ def test_deadline_dropouts_and_resume(write: Write, tmp_path: Path) -> None:
         assert run.rounds()[1].train_phase_s == pytest.approx(1)
         assert any(event.kind == "late" for event in run.events())
         weights = run.weights(3)
+        traffic = [(row.download_bytes, row.upload_bytes) for row in rows if row.round == 3]
+        assert not (whole.run / "local_weights").exists()
 
     class Stop(Progress):
         def round_done(self, row: object, devices: object) -> None:
-            if getattr(row, "round", 0) == 3:
+            if getattr(row, "round", 0) == 2:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         simulate(experiment, runs=tmp_path / "others", progress=Stop())
     (path,) = (tmp_path / "others").iterdir()
+    assert any((path / "local_weights").iterdir())
     again = simulate(load_simulation(path), runs=tmp_path / "others", progress=Progress(), resume=path)
     assert again.last.round == 3
     with RunReader(again.run) as run:
+        assert [(row.download_bytes, row.upload_bytes) for row in run.device_rounds() if row.round == 3] == traffic
         for name, value in run.weights(3).items():
             np.testing.assert_array_equal(value, weights[name], err_msg="the same seed, the same weights")
 
@@ -176,16 +181,31 @@ def test_a_run_of_real_devices_is_not_resumed_as_a_simulation(write: Write, tmp_
         load_simulation(tmp_path / "real")
 
 
-_FLOWER = (
-    "[simulation]\nengine = 'flower'\ndata = 'train.npz'\ndevices = 4\n[[simulation.profiles]]\nname='a'\nstep_ms=10\n"
-)
+_FLOWER = """
+[simulation]
+engine = "flower"
+data = "train.npz"
+devices = 4
+[[simulation.profiles]]
+name = "a"
+step_ms = 10
+[strategy]
+name = "heterofl"
+[[variants]]
+name = "half"
+bundle = "{half}"
+[[groups]]
+name = "weak"
+devices = ["*-0", "*-3"]
+variant = "half"
+"""
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="Ray is not installed")
 def test_flowers_simulation_on_ray_trains_the_same(write: Write, tmp_path: Path) -> None:
     runs = {}
     for engine in ("flower", "local"):
-        write(_FLOWER.replace("flower", engine))
+        write(_FLOWER.replace('"flower"', f'"{engine}"'))
         command = [sys.executable, "-m", "python_server.cli", "simulate", "sim.toml", "--runs", engine]
         root = str(Path(__file__).resolve().parents[2])
         done = subprocess.run(
@@ -194,6 +214,8 @@ def test_flowers_simulation_on_ray_trains_the_same(write: Write, tmp_path: Path)
         assert done.returncode == 0, done.stderr
         with RunReader(next((tmp_path / engine).iterdir())) as run:
             runs[engine] = run.rounds()
+            parts = {row.name: row.plan["submodel"] for row in run.device_rounds()}
+            assert parts == {"device-0": "half", "device-1": "", "device-2": "", "device-3": "half"}
     for one, two in zip(runs["flower"], runs["local"]):
         assert one.loss == pytest.approx(two.loss, rel=0.01)
         assert one.train_phase_s == pytest.approx(two.train_phase_s)

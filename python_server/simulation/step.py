@@ -21,7 +21,8 @@ Tensor = Any
 State = dict[str, Any]
 """``variables``: all carried ones by path; ``slots``: for each slot of the optimizer, trained variables by path."""
 Batch = Mapping[str, Tensor]
-"""``given [B, ...]``, ``y`` and ``w`` ``[B]``, ``seed`` int32 scalar, and ``step``, the number of this step from 1."""
+"""``given [B, ...]``, ``y`` and ``w`` ``[B]``, ``seed`` int32 scalar, and ``step``, the number of this step from 1.
+Without ``w`` (on TensorFlow) all samples count alike, and there may be any number of them."""
 
 
 def slots_of(optimizer: Mapping[str, Any]) -> tuple[str, ...]:
@@ -57,9 +58,11 @@ def make_step(network: KerasNetwork, cut: str) -> Callable[[Mapping[str, Any]], 
 
         def loss(values: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
             logits, updates = network.logits(
-                {**variables, **values}, batch["given"], first=first, weights=batch["w"], seed=batch["seed"]
+                {**variables, **values}, batch["given"], first=first, weights=batch.get("w"), seed=batch["seed"]
             )
             losses = _cross_entropy(logits, batch["y"])
+            if "w" not in batch:
+                return ops.mean(losses), updates
             return ops.sum(losses * batch["w"]) / ops.sum(batch["w"]), updates
 
         value, updates, gradients = value_and_gradient(loss, {path: variables[path] for path in trained})
