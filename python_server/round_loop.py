@@ -43,6 +43,8 @@ __all__ = ["RoundLoop"]
 
 _MOST_EMPTY_ROUNDS = 3
 _LAST_UPLOADS_S = 5.0
+_ROUNDS_TO_LEARN_FROM = 200
+"""Of each device, when a run is resumed: enough to hold the few that count, whatever came between."""
 
 
 @dataclass
@@ -146,7 +148,7 @@ class RoundLoop:
             weights = checkpoint.weights
             state = StrategyState(checkpoint.strategy_state, checkpoint.strategy_arrays)
             last = checkpoint.row
-            self._history.learn(self._store.device_rounds())
+            self._history.learn(self._store.latest_device_rounds(_ROUNDS_TO_LEARN_FROM))
             self._note("resumed", f"resumed after round {checkpoint.row.round}")
         empty = 0
         for number in range(last.round + 1, experiment.rounds + 1):

@@ -196,11 +196,14 @@ class RunStore:
             (row,) = from_columns(RoundRow, [line])
             return Checkpoint(row, weights, row.strategy_state, arrays)
 
-    def device_rounds(self) -> list[DeviceRoundRow]:
-        """Return what devices did in the committed rounds, by round and name."""
+    def latest_device_rounds(self, most: int) -> list[DeviceRoundRow]:
+        """Return what each device did in the last ``most`` rounds that have a row of it, by round and name."""
+        query = (
+            "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY device ORDER BY round DESC) AS place"
+            " FROM device_rounds) WHERE place <= ? ORDER BY round, name, device"
+        )
         with _telling(self.path):
-            lines = self._connection.execute("SELECT * FROM device_rounds ORDER BY round, name, device")
-            return from_columns(DeviceRoundRow, lines)
+            return from_columns(DeviceRoundRow, self._connection.execute(query, (most,)))
 
     def commit(self, commit: RoundCommit) -> RoundRow:
         """Commit a round: afterwards a kill cannot undo it, before it has never happened.

@@ -54,7 +54,7 @@ def test_round_trip(tmp_path: Path) -> None:
         store.commit(a_commit(number))
     store.add_event(EventRow(1.0, "late", "pi answered too late", round=2, device="d1"))
     store.finish("finished", uploads=[Upload(2, "d1", 0.5, None)])
-    told = store.device_rounds()
+    told, last = store.latest_device_rounds(3), store.latest_device_rounds(1)
     store.close()
     with RunReader(tmp_path / "run") as run:
         assert (run.run_id, run.status) == ("run", "finished")
@@ -65,6 +65,7 @@ def test_round_trip(tmp_path: Path) -> None:
         assert [(row.upload_s, row.upload_bytes) for row in run.device_rounds()] == [(0.25, 1000)] * 2 + [(0.5, None)]
         assert run.device_rounds()[0].plan == {"epochs": 2}
         assert told == run.device_rounds()
+        assert last == run.device_rounds()[-1:]
         assert run.measurements()[0].source == "rapl"
         assert run.events()[0].text == "pi answered too late"
         assert run.weights(1)["w"].tolist() == [[1, 1]] * 3
