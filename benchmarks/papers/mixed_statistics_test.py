@@ -18,10 +18,9 @@ def test_each_accuracy_is_of_one_change() -> None:
     assert len(set(labels)) > 1
     weights = {f"{layer.name}/{v.name}": v.numpy() for layer in model.layers for v in layer.weights}
     weights["norm1/moving_mean"] = np.full_like(weights["norm1/moving_mean"], 1e3)
-    weights["logits/bias"] = np.arange(10, dtype=np.float32) * 1e-6
     unheld = {"logits/kernel": np.ones_like(weights["logits/kernel"], bool)}
     wrong, anew, zeroed = accuracies(model, weights, unheld, x, (x, labels))
-    assert anew == 1.0
-    assert wrong < 1.0
-    assert zeroed == np.mean(labels == 9)
+    constant = np.mean(labels == 0)  # what is left when nothing passes the first layer, or the last
+    assert wrong == zeroed == constant
+    assert anew > 0.9 > constant
     assert model.get_layer("norm1").momentum == 0.9
