@@ -44,8 +44,8 @@ def measure_kinds(bundles: Mapping[str, Bundle], turns: int) -> dict[str, dict[s
     Returns
     -------
     dict
-        By kind: ``step``, the median of its time as a ratio to the whole model's of the same turn; ``memory``, bytes of
-        a step in a process of its own; ``stored``, bytes of its weights in the bundle.
+        By kind: ``step``, the median of its processor time as a ratio to the whole model's of the same turn;
+        ``memory``, bytes of a step in a process of its own; ``stored``, bytes of its weights in the bundle.
     """
     trainers = {kind: Trainer(bundle, num_threads=1) for kind, bundle in bundles.items()}
     whole, manifest = next(iter(bundles)), next(iter(bundles.values())).manifest
@@ -54,9 +54,9 @@ def measure_kinds(bundles: Mapping[str, Bundle], turns: int) -> dict[str, dict[s
     seconds: dict[str, list[float]] = {kind: [] for kind in bundles}
     for _ in range(turns + 1):
         for kind, trainer in trainers.items():
-            began = time.perf_counter()
+            began = time.process_time()
             trainer.train_step(x, y, 0.01)
-            seconds[kind].append(time.perf_counter() - began)
+            seconds[kind].append(time.process_time() - began)
     found = {}
     for kind, bundle in bundles.items():
         memory = measure_signature(bundle.path / MODEL, bundle.manifest.signatures["train"], "train", 1)["memory_bytes"]
