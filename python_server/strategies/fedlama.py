@@ -9,8 +9,8 @@ layer is aggregated, its discrepancy is measured per local step and parameter:
 with u_l its mean, x_l a client's values and τ_l its interval. After every φ rounds all layers are aggregated and the
 intervals are set anew. With the layers sorted by d_l, smallest first, let δ_l be the share of the total discrepancy
 Σ d_i·dim(u_i), and λ_l the share of the parameters, of the first l layers. δ_l is what it costs to aggregate these
-layers rarely, and 1 − λ_l the communication that remains. The layers before the two curves cross, δ_l < 1 − λ_l, get
-the interval φτ', the others τ'.
+layers rarely, and 1 − λ_l the communication that remains. The layers up to the one at which the two curves cross,
+δ_l ≥ 1 − λ_l, get the interval φτ', the others τ'; the layer with the largest d_l is always among the others.
 
 A layer is what the manifest lists as one, and all of its variables go together: the moving mean and variance belong to
 their batch normalisation and travel with it. Discrepancy and size count what is trained, as the paper's parameters do:
@@ -20,9 +20,11 @@ interval (`benchmarks.papers.fedlama_crossing`). Between rounds each device keep
 due. So clients are chosen for φ rounds at once.
 
 Algorithm 2 of the preprint (arXiv 2110.10302) compares δ_l with λ_l, which sorting makes true of every layer but the
-last; its text and figure 1 speak of the crossing of δ_l and 1 − λ_l, as do the slides, and so does this. The authors'
-published code also takes the layer at which they cross, never a batch normalisation or a bias, and leaves moving
-statistics to each client.
+last; its text and figure 1 speak of the crossing of δ_l and 1 − λ_l, as do the slides. That the layer at which they
+cross is a rare one, too, is from the authors' published code. Without it, the large layers change places: one that
+travelled rarely has drifted for φ rounds, more than φ times as far in squares as in one, looks loud, and is aggregated
+in every round of the next φ. The code also keeps batch normalisations and biases at τ', and leaves moving statistics to
+each client.
 
 What differs from the paper: means are weighted as in FedAvg; devices may fail. A device whose last answer was not used
 is sent everything, as is one that has lost its weights, and clients that keep no weights are not chosen. τ' may be
@@ -218,9 +220,12 @@ def intervals(discrepancies: Mapping[str, float], sizes: Mapping[str, int], phi:
     if not all_discrepancy > 0:
         return chosen
     parameters, discrepancy = 0, 0.0
-    for layer in order:
+    for layer in order[:-1]:
+        if not sizes[layer]:
+            continue
+        chosen[layer] = phi
         parameters += sizes[layer]
         discrepancy += discrepancies[layer] * sizes[layer]
-        if sizes[layer] and discrepancy / all_discrepancy < 1 - parameters / all_parameters:
-            chosen[layer] = phi
+        if discrepancy / all_discrepancy >= 1 - parameters / all_parameters:
+            break
     return chosen

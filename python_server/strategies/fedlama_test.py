@@ -22,7 +22,7 @@ WEIGHTS = {
     "norm/moving_variance": np.ones(8, np.float32),
     "small/kernel": np.zeros((4, 1), np.float32),
 }
-SPREAD = {"big": 0.001, "norm": 0.5, "small": 1.0}
+SPREAD = {"big": 0.3, "norm": 0.5, "small": 1.0}
 """How far apart the devices' layers go in a round."""
 
 
@@ -117,7 +117,7 @@ def test_moving_statistics_travel_with_their_layer_and_do_not_count(variants: Ma
     state = strategy.start({**weights, "two/m": np.zeros(2, np.float32)})
     assert state.values["sizes"] == {"one": 16, "two": 0}
     plan = strategy.select(state, 1, DEVICES, chance(1))["id0"]
-    assert plan.reply == {"one/kernel", "one/m", "two/m"}
+    assert plan.reply == frozenset({"one/kernel", "one/m", "two/m"})
     used = [Contribution(DEVICES[0], 10, 10, 10, 10, distances={"one/kernel": 2.0, "one/m": 1000.0, "two/m": 5.0})]
     before = {**weights, "two/m": np.zeros(2, np.float32)}
     state, _ = strategy.finish(state, before, dict(before), used)
@@ -192,12 +192,16 @@ def test_devices_that_keep_nothing_are_left_out_by_name() -> None:
 
 def test_intervals_at_the_cross_point() -> None:
     sizes = {"a": 50, "b": 30, "c": 10, "d": 10}
-    # Sorted: c (δ 0, 1−λ 0.9), a (0.25, 0.4), b (0.55, 0.1), d.
-    assert intervals({"a": 1, "b": 2, "c": 0, "d": 9}, sizes, 4) == {"a": 4, "b": 1, "c": 4, "d": 1}
+    # Sorted: c (δ 0, 1−λ 0.9), a (0.25, 0.4), b (0.55, 0.1: here the curves have crossed), d.
+    assert intervals({"a": 1, "b": 2, "c": 0, "d": 9}, sizes, 4) == {"a": 4, "b": 4, "c": 4, "d": 1}
+    # Here they have at a already (0.71, 0.4).
+    assert intervals({"a": 4, "b": 0.9, "c": 0, "d": 0.8}, sizes, 4) == {"a": 1, "b": 4, "c": 4, "d": 4}
 
 
 @given(st.dictionaries(st.text(min_size=1), st.tuples(st.floats(0, 1e6), st.integers(1, 10**6)), min_size=1))
-def test_relaxed_layers_are_the_quietest_and_less_than_their_share(layers: dict[str, tuple[float, int]]) -> None:
+def test_relaxed_layers_are_the_quietest_and_all_but_the_last_less_than_their_share(
+    layers: dict[str, tuple[float, int]],
+) -> None:
     discrepancies = {layer: value for layer, (value, _) in layers.items()}
     sizes = {layer: size for layer, (_, size) in layers.items()}
     chosen = intervals(discrepancies, sizes, 2)
@@ -207,5 +211,6 @@ def test_relaxed_layers_are_the_quietest_and_less_than_their_share(layers: dict[
     if rare:
         assert max(discrepancies[layer] for layer in rare) <= min(discrepancies[layer] for layer in often)
         total = sum(discrepancies[layer] * sizes[layer] for layer in sizes)
-        cost = sum(discrepancies[layer] * sizes[layer] for layer in rare) / total
-        assert cost < 1 - sum(sizes[layer] for layer in rare) / sum(sizes.values())
+        before = sorted(rare, key=lambda layer: discrepancies[layer])[:-1]
+        cost = sum(discrepancies[layer] * sizes[layer] for layer in before) / total
+        assert cost < 1 - sum(sizes[layer] for layer in before) / sum(sizes.values())
