@@ -22,6 +22,7 @@ BLOCK_BYTES = 1 << 18
 _HASH_BYTES_PER_S = 5_000_000
 """An old board under load hashes at least this fast; sets how long we wait."""
 _DAMAGED = 9
+_CUT_OFF = 10
 
 _LOOK = """
 if [ -f "$1" ] && [ "$(wc -c < "$1")" -eq "$2" ] && [ "$(sha256sum < "$1" | cut -d ' ' -f 1)" = "$3" ]
@@ -30,14 +31,22 @@ if [ -d "$1" ]; then echo "$1: Is a directory" >&2; exit 1; fi
 mkdir -p "$(dirname "$1")"
 if [ -f "$1.part" ]; then size=$(wc -c < "$1.part"); else size=0; fi
 if [ "$size" -gt "$2" ]; then size=0; fi
+if [ "$size" -gt 0 ]; then
+  # The writer of a broken link may live on for a while: from now on, in a file of its own.
+  cp "$1.part" "$1.part.new"
+  mv -f "$1.part.new" "$1.part"
+  size=$(wc -c < "$1.part")
+fi
 free=$(df -Pk "$(dirname "$1")" | tail -n 1 | awk '{ print $4 }')
 echo "$((size)) $free $(head -c "$size" "$1.part" 2> /dev/null | sha256sum | cut -d ' ' -f 1)"
 """
 _FINISH = f"""
+# Where a link breaks, `cat` ends as if that were all.
+[ "$(wc -c < "$1.part")" -eq "$3" ] || exit {_CUT_OFF}
 [ "$(sha256sum < "$1.part" | cut -d ' ' -f 1)" = "$2" ] || {{ rm -f "$1.part"; exit {_DAMAGED}; }}
 mv -f "$1.part" "$1"
 """
-_FRESH = 'cat > "$1.part"' + _FINISH
+_FRESH = 'rm -f "$1.part"; cat > "$1.part"' + _FINISH
 _GO_ON = 'cat >> "$1.part"' + _FINISH
 _SHA = """if [ -f "$1" ]; then sha256sum < "$1" | cut -d ' ' -f 1; fi"""
 _FREE = """
@@ -81,16 +90,15 @@ def upload(channel: Channel, source: Path, target: str, progress: Progress) -> i
     """Put a file on the device, as `deployment.connector.Connector.put` promises."""
     try:
         with source.open("rb") as file:
-            return _upload(channel, file, target, progress)
+            return _upload(channel, file, file_sha256(source), target, progress)
     except DeploymentError:
         raise
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DeploymentError(f"{source}: cannot be read: {(error.strerror or str(error)).lower()}") from None
 
 
-def _upload(channel: Channel, file: BinaryIO, target: str, progress: Progress) -> int:
+def _upload(channel: Channel, file: BinaryIO, digest: str, target: str, progress: Progress) -> int:
     total = os.fstat(file.fileno()).st_size
-    digest = _sha256(file, total)
     patience_s = 60 + total / _HASH_BYTES_PER_S
     looked = check(channel, script(_LOOK, target, str(total), digest), timeout_s=2 * patience_s).text
     if looked == "whole":
@@ -108,10 +116,12 @@ def _upload(channel: Channel, file: BinaryIO, target: str, progress: Progress) -
         )
     file.seek(done)
     progress(done, total)
-    words = script(_GO_ON if done else _FRESH, target, digest)
+    words = script(_GO_ON if done else _FRESH, target, digest, str(total))
     completed = channel.feed(words, file, done, total, progress, wait_s=patience_s)
     if completed.status == _DAMAGED:
         raise IntegrityError(channel.name, f"{target} arrived damaged, and was removed", "run this again")
+    if completed.status == _CUT_OFF:
+        raise IntegrityError(channel.name, f"only a part of {target} arrived", "run this again")
     if completed.status != 0:
         raise failure(channel.name, completed, ["writing", target])
     return total - done
