@@ -21,8 +21,7 @@ __all__ = ["BLOCK_BYTES", "Channel", "download", "file_sha256", "free_bytes", "r
 BLOCK_BYTES = 1 << 18
 _HASH_BYTES_PER_S = 5_000_000
 """An old board under load hashes at least this fast; sets how long we wait."""
-_DAMAGED = 9
-_CUT_OFF = 10
+_SHORT, _DAMAGED = 8, 9
 
 _LOOK = """
 if [ -f "$1" ] && [ "$(wc -c < "$1")" -eq "$2" ] && [ "$(sha256sum < "$1" | cut -d ' ' -f 1)" = "$3" ]
@@ -37,22 +36,23 @@ if [ "$size" -gt 0 ]; then
   mv -f "$1.part.new" "$1.part"
   size=$(wc -c < "$1.part")
 fi
-free=$(df -Pk "$(dirname "$1")" | tail -n 1 | awk '{ print $4 }')
+free=$(stat -f -c '%a %S' "$(dirname "$1")")
 echo "$((size)) $free $(head -c "$size" "$1.part" 2> /dev/null | sha256sum | cut -d ' ' -f 1)"
 """
+# A command whose link broke reads the end of its input like any other: what it has is a part, and stays.
 _FINISH = f"""
-# Where a link breaks, `cat` ends as if that were all.
-[ "$(wc -c < "$1.part")" -eq "$3" ] || exit {_CUT_OFF}
+[ "$(wc -c < "$1.part")" -eq "$3" ] || exit {_SHORT}
 [ "$(sha256sum < "$1.part" | cut -d ' ' -f 1)" = "$2" ] || {{ rm -f "$1.part"; exit {_DAMAGED}; }}
 mv -f "$1.part" "$1"
 """
 _FRESH = 'rm -f "$1.part"; cat > "$1.part"' + _FINISH
 _GO_ON = 'cat >> "$1.part"' + _FINISH
 _SHA = """if [ -f "$1" ]; then sha256sum < "$1" | cut -d ' ' -f 1; fi"""
+# Not df and awk: Android before 12 has no awk. Not multiplied there: its shell counts in 32 bits.
 _FREE = """
 path=$1
 while [ ! -e "$path" ]; do path=$(dirname "$path"); done
-df -Pk "$path" | tail -n 1 | awk '{ print $4 }'
+stat -f -c '%a %S' "$path"
 """
 # A log may grow while it is read: what is there now is what is fetched.
 _SIZE_AND_SHA = """
@@ -104,8 +104,8 @@ def _upload(channel: Channel, file: BinaryIO, digest: str, target: str, progress
     if looked == "whole":
         progress(total, total)
         return 0
-    size, free_kib, prefix = looked.split()
-    done, free = int(size), int(free_kib) * 1024
+    size, blocks, block_bytes, prefix = looked.split()
+    done, free = int(size), int(blocks) * int(block_bytes)
     if _sha256(file, done) != prefix:
         done = 0
     if total - done > free:
@@ -118,10 +118,10 @@ def _upload(channel: Channel, file: BinaryIO, digest: str, target: str, progress
     progress(done, total)
     words = script(_GO_ON if done else _FRESH, target, digest, str(total))
     completed = channel.feed(words, file, done, total, progress, wait_s=patience_s)
+    if completed.status == _SHORT:
+        raise IntegrityError(channel.name, f"{target} arrived in part", "is somebody else writing it? Run this again")
     if completed.status == _DAMAGED:
         raise IntegrityError(channel.name, f"{target} arrived damaged, and was removed", "run this again")
-    if completed.status == _CUT_OFF:
-        raise IntegrityError(channel.name, f"only a part of {target} arrived", "run this again")
     if completed.status != 0:
         raise failure(channel.name, completed, ["writing", target])
     return total - done
@@ -178,7 +178,8 @@ def remote_sha256(channel: Channel, path: str) -> str | None:
 
 def free_bytes(channel: Channel, path: str) -> int:
     """Return the bytes that may be written at a path or its nearest parent."""
-    return int(check(channel, script(_FREE, path)).text) * 1024
+    blocks, size = check(channel, script(_FREE, path)).text.split()
+    return int(blocks) * int(size)
 
 
 def file_sha256(path: Path) -> str:
