@@ -34,7 +34,7 @@ ROUNDS = 3
 @pytest.fixture(name="boards")
 def make_boards(tmp_path: Path) -> Iterator[list[SshHost]]:
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(cabled_host(tmp_path / f"host{number}", number)) for number in range(BOARDS)]
+        yield [stack.enter_context(cabled_host(tmp_path / f"host{number}")) for number in range(BOARDS)]
 
 
 @pytest.fixture(name="lab")
