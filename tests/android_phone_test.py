@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,16 +23,19 @@ from deployment.errors import (
     NotThereError,
     PlatformError,
 )
+from deployment.inventory import DeviceEntry, ServerEntry
+from deployment.managed import app_plan
 from deployment.steps import Report, Step, carry_out
 from model_export.bundle import write_bundle
 from model_export.bundle_test import FILES, MANIFEST_VALUE
 from tests.android_root import missing_for_android_root
 from tests.emulated_adbd import EmulatedAdbd
-from tests.emulated_phone import EmulatedPhone
+from tests.emulated_phone import FILE_SETTINGS, LIMITS, STATUS, WORD_SETTINGS, EmulatedPhone
 
 pytestmark = pytest.mark.skipif(bool(missing_for_android_root()), reason=missing_for_android_root())
 
 APK_BYTES = 400_000
+ACTIONS = ("CONFIGURE", "STATUS", "STOP", "KEY")
 
 
 def _apk(path: Path, *abis: str) -> Path:
@@ -201,6 +205,27 @@ def test_an_apk_that_the_phone_cannot_run_does_not_travel(bench: Bench, tmp_path
     with pytest.raises(DeploymentError, match=r"text.apk: not an APK"):
         bench.push()
     assert bench.adbd.received_bytes < 20_000
+
+
+SOURCES = Path(__file__).resolve().parent.parent / "android_app" / "app" / "src" / "main"
+
+
+def test_the_emulated_app_speaks_as_the_real_one_does() -> None:
+    java = SOURCES / "java" / "org" / "pocketfleet" / "app"
+    names = set(re.findall(r'case "([a-z-]+)":', (java / "Arguments.java").read_text()))
+    assert names >= FILE_SETTINGS | WORD_SETTINGS | LIMITS
+    planned = app_plan(
+        DeviceEntry("pixel", connect="adb", apk=Path("a"), data=Path("b"), test_data=Path("c"), profile="pixel_6"),
+        ServerEntry("https://server:1", Path("d"), Path("e"), Path("f")),
+    )
+    assert names >= {*planned.settings, *planned.files}
+    receiver = (java / "ShellReceiver.java").read_text()
+    assert set(re.findall(r'answer\.addProperty\("([a-z]+)"', receiver)) >= {*STATUS, "fingerprint", "pem", "problem"}
+    manifest = (SOURCES / "AndroidManifest.xml").read_text()
+    assert f'package="{android.PACKAGE}"' in manifest
+    for declared in (".ShellReceiver", ".FleetService", *(f"org.pocketfleet.{name}" for name in ACTIONS)):
+        assert f'"{declared}"' in manifest
+    assert 'START = "org.pocketfleet.START"' in (java / "FleetService.java").read_text()
 
 
 def _built_apk() -> Path:

@@ -153,6 +153,11 @@ def discover(options: argparse.Namespace) -> int:
             print(f"{device.name}: added to {options.inventory}; next: pocketfleet fleet {action} {device.name}")
         for line in silent:
             print(f"pocketfleet: {line}", file=sys.stderr)
+        if options.adb and not found and not silent:
+            _say(
+                "pocketfleet: no further phone was found; is it plugged in, with USB debugging on? USB needs the "
+                "server of the adb program (adb start-server) or libusb1 (pip install libusb1)"
+            )
     return 1 if silent else 0
 
 
