@@ -30,7 +30,8 @@ if [ -d "$1" ]; then echo "$1: Is a directory" >&2; exit 1; fi
 mkdir -p "$(dirname "$1")"
 if [ -f "$1.part" ]; then size=$(wc -c < "$1.part"); else size=0; fi
 if [ "$size" -gt "$2" ]; then size=0; fi
-echo "$((size)) $(head -c "$size" "$1.part" 2> /dev/null | sha256sum | cut -d ' ' -f 1)"
+free=$(df -Pk "$(dirname "$1")" | tail -n 1 | awk '{ print $4 }')
+echo "$((size)) $free $(head -c "$size" "$1.part" 2> /dev/null | sha256sum | cut -d ' ' -f 1)"
 """
 # A command whose link broke reads the end of its input like any other: what it has is a part, and stays.
 _FINISH = f"""
@@ -98,11 +99,11 @@ def _upload(channel: Channel, file: BinaryIO, target: str, progress: Progress) -
     if looked == "whole":
         progress(total, total)
         return 0
-    size, _, prefix = looked.partition(" ")
-    done = int(size)
+    size, free_kib, prefix = looked.split()
+    done, free = int(size), int(free_kib) * 1024
     if _sha256(file, done) != prefix:
         done = 0
-    if total - done > (free := free_bytes(channel, target)):
+    if total - done > free:
         raise NoSpaceError(
             channel.name,
             f"{target} needs {(total - done) / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free",
