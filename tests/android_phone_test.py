@@ -30,7 +30,7 @@ from model_export.bundle import write_bundle
 from model_export.bundle_test import FILES, MANIFEST_VALUE
 from tests.android_root import missing_for_android_root
 from tests.emulated_adbd import EmulatedAdbd
-from tests.emulated_phone import FILE_SETTINGS, LIMITS, STATUS, WORD_SETTINGS, EmulatedPhone
+from tests.emulated_phone import FILE_SETTINGS, LIMITS, STATUS, WORD_SETTINGS, EmulatedPhone, built_apk
 
 pytestmark = pytest.mark.skipif(bool(missing_for_android_root()), reason=missing_for_android_root())
 
@@ -228,18 +228,10 @@ def test_the_emulated_app_speaks_as_the_real_one_does() -> None:
     assert 'START = "org.pocketfleet.START"' in (java / "FleetService.java").read_text()
 
 
-def _built_apk() -> Path:
-    target = Path(__file__).resolve().parent.parent / "android_app" / "app" / "target"
-    built = sorted(target.glob("pocketfleet-*-release-arm64-v8a.apk"))
-    if "POCKETFLEET_APK" in os.environ:
-        built.append(Path(os.environ["POCKETFLEET_APK"]))
-    if not built:
-        pytest.skip("needs an APK: android_app/build_apk release --abi arm64-v8a, or name one with POCKETFLEET_APK")
-    return built[-1]
-
-
 def test_the_real_apk(bench: Bench) -> None:
-    apk = _built_apk()
+    apk = built_apk()
+    if apk is None:
+        pytest.skip("needs an APK: android_app/build_apk release --abi arm64-v8a, or name one with POCKETFLEET_APK")
     bench.plan = AppPlan(apk, bench.plan.settings, bench.plan.files)
     bench.push()
     assert bench.phone.base.read_bytes() == apk.read_bytes()

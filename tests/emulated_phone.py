@@ -19,7 +19,7 @@ from pathlib import Path
 from deployment.android import FILES, PACKAGE
 from tests.android_root import AndroidRoot, Answer
 
-__all__ = ["FILE_SETTINGS", "LIMITS", "STATUS", "WORD_SETTINGS", "EmulatedPhone"]
+__all__ = ["FILE_SETTINGS", "LIMITS", "STATUS", "WORD_SETTINGS", "EmulatedPhone", "built_apk"]
 
 FILE_SETTINGS = {"invitation", "ca", "trust", "data", "test-data", "bundle"}
 WORD_SETTINGS = {
@@ -218,3 +218,12 @@ class EmulatedPhone:
 
     def _app_key(self, settings: dict[str, str]) -> dict[str, object]:
         return {"fingerprint": "SHA256:abc", "ssh": "ecdsa", "pem": "-----BEGIN PUBLIC KEY-----\nMHY\n"}
+
+
+def built_apk() -> Path | None:
+    """Return the real app, if it has been built here or ``POCKETFLEET_APK`` names one."""
+    target = Path(__file__).resolve().parent.parent / "android_app" / "app" / "target"
+    built = [*sorted(target.glob("pocketfleet-*-release-arm64-v8a.apk"))]
+    if "POCKETFLEET_APK" in os.environ:
+        built.append(Path(os.environ["POCKETFLEET_APK"]))
+    return built[-1] if built else None

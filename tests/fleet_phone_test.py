@@ -104,6 +104,9 @@ def test_a_phone_takes_part_in_the_fleet(phone: EmulatedPhone, capsys: pytest.Ca
 
 
 def test_what_a_phone_cannot_do(phone: EmulatedPhone, capsys: pytest.CaptureFixture[str]) -> None:
+    status = _json(capsys, "status")["value"]
+    assert isinstance(status, dict)
+    assert (status["release"], status["running"], status["last_line"]) == ("", "", "the app is not installed")
     assert "Android keeps no earlier version of an app" in str(_json(capsys, "push", "--rollback")["error"])
     text = Path("fleet.toml").read_text()
     Path("fleet.toml").write_text(text.replace('"gate=false"', '"--gate"'))
