@@ -30,7 +30,13 @@ if [ -d "$1" ]; then echo "$1: Is a directory" >&2; exit 1; fi
 mkdir -p "$(dirname "$1")"
 if [ -f "$1.part" ]; then size=$(wc -c < "$1.part"); else size=0; fi
 if [ "$size" -gt "$2" ]; then size=0; fi
-free=$(df -Pk "$(dirname "$1")" | tail -n 1 | awk '{ print $4 }')
+if [ "$size" -gt 0 ]; then
+  # The writer of a broken link may live on for a while: from now on, in a file of its own.
+  cp "$1.part" "$1.part.new"
+  mv -f "$1.part.new" "$1.part"
+  size=$(wc -c < "$1.part")
+fi
+free=$(stat -f -c '%a %S' "$(dirname "$1")")
 echo "$((size)) $free $(head -c "$size" "$1.part" 2> /dev/null | sha256sum | cut -d ' ' -f 1)"
 """
 # A command whose link broke reads the end of its input like any other: what it has is a part, and stays.
@@ -39,7 +45,7 @@ _FINISH = f"""
 [ "$(sha256sum < "$1.part" | cut -d ' ' -f 1)" = "$2" ] || {{ rm -f "$1.part"; exit {_DAMAGED}; }}
 mv -f "$1.part" "$1"
 """
-_FRESH = 'cat > "$1.part"' + _FINISH
+_FRESH = 'rm -f "$1.part"; cat > "$1.part"' + _FINISH
 _GO_ON = 'cat >> "$1.part"' + _FINISH
 _SHA = """if [ -f "$1" ]; then sha256sum < "$1" | cut -d ' ' -f 1; fi"""
 # Not df and awk: Android before 12 has no awk. Not multiplied there: its shell counts in 32 bits.
@@ -84,23 +90,22 @@ def upload(channel: Channel, source: Path, target: str, progress: Progress) -> i
     """Put a file on the device, as `deployment.connector.Connector.put` promises."""
     try:
         with source.open("rb") as file:
-            return _upload(channel, file, target, progress)
+            return _upload(channel, file, file_sha256(source), target, progress)
     except DeploymentError:
         raise
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DeploymentError(f"{source}: cannot be read: {(error.strerror or str(error)).lower()}") from None
 
 
-def _upload(channel: Channel, file: BinaryIO, target: str, progress: Progress) -> int:
+def _upload(channel: Channel, file: BinaryIO, digest: str, target: str, progress: Progress) -> int:
     total = os.fstat(file.fileno()).st_size
-    digest = _sha256(file, total)
     patience_s = 60 + total / _HASH_BYTES_PER_S
     looked = check(channel, script(_LOOK, target, str(total), digest), timeout_s=2 * patience_s).text
     if looked == "whole":
         progress(total, total)
         return 0
-    size, free_kib, prefix = looked.split()
-    done, free = int(size), int(free_kib) * 1024
+    size, blocks, block_bytes, prefix = looked.split()
+    done, free = int(size), int(blocks) * int(block_bytes)
     if _sha256(file, done) != prefix:
         done = 0
     if total - done > free:
