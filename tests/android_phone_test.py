@@ -139,6 +139,7 @@ def test_new_data_is_switched_to_and_the_old_removed(bench: Bench) -> None:
     bench.push()
     before = bench.phone.settings["data"]
     bench.plan.files["data"].write_bytes(os.urandom(50_000))
+    (bench.phone.root.file(before).parent / "data-0123456789abcdef.npz.part").write_text("of a push that was given up")
     report = bench.push()
     assert (report.steps, report.moved_bytes) == (3, 50_000)
     assert bench.phone.settings["data"] != before

@@ -101,6 +101,7 @@ def test_a_phone_takes_part_in_the_fleet(phone: EmulatedPhone, capsys: pytest.Ca
     assert "--forget-key" in str(_json(capsys, "uninstall")["error"])
     assert _json(capsys, "uninstall", "--forget-key")["steps"] == 1
     assert not phone.base.exists()
+    assert not list(phone.root.file("/data/local/tmp").iterdir()), "it is as it was"
 
 
 def test_what_a_phone_cannot_do(phone: EmulatedPhone, capsys: pytest.CaptureFixture[str]) -> None:
