@@ -11,7 +11,7 @@ from pathlib import Path
 from deployment.errors import InventoryError
 from deployment.inventory import DeviceEntry, load_inventory
 
-__all__ = ["find_hosts"]
+__all__ = ["find_hosts", "parse_host", "unique_name"]
 
 _PATIENCE_S = 5
 
@@ -36,7 +36,7 @@ def find_hosts(
     known = load_inventory(inventory).devices if inventory.exists() else ()
     names = {device.name for device in known}
     there = {(device.host, device.port or 22) for device in known if device.connect == "ssh"}
-    wanted = [address for address in dict.fromkeys(map(_parse, hosts)) if address not in there]
+    wanted = [address for address in dict.fromkeys(parse_host(host, 22) for host in hosts) if address not in there]
     with ThreadPoolExecutor(max_workers=max(1, min(32, len(wanted)))) as pool:
         greetings = list(pool.map(_greeting, wanted))
     found, silent = [], []
@@ -44,7 +44,7 @@ def find_hosts(
         if not greeting.startswith("SSH-"):
             silent.append(f"{host} port {port}: {greeting or 'something else than an SSH server answers'}")
             continue
-        name = _unique(_name(host), names)
+        name = unique_name(_name(host), names)
         names.add(name)
         found.append(
             DeviceEntry(
@@ -54,8 +54,15 @@ def find_hosts(
     return found, silent
 
 
-def _parse(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":") if text.count(":") == 1 else (text, "", "22")
+def parse_host(text: str, usual_port: int) -> tuple[str, int]:
+    """Read ``HOST`` or ``HOST:PORT``.
+
+    Raises
+    ------
+    InventoryError
+        It is neither.
+    """
+    host, _, port = text.rpartition(":") if text.count(":") == 1 else (text, "", str(usual_port))
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InventoryError(f"{text!r} is no host; write HOST or HOST:PORT")
     return host, int(port)
@@ -77,7 +84,8 @@ def _name(host: str) -> str:
     return f"board-{parts[-1]}" if host.replace(".", "").isdecimal() else re.sub(r"[^A-Za-z0-9_-]", "-", parts[0])
 
 
-def _unique(name: str, names: set[str]) -> str:
+def unique_name(name: str, names: set[str]) -> str:
+    """Return a name that is not among those taken, by a number if need be."""
     number, candidate = 2, name
     while candidate in names:
         number, candidate = number + 1, f"{name}-{number}"

@@ -31,7 +31,7 @@ root=$1 token=$2 whose=$3 origin=$4 lasts=$5 over=$6
 mkdir -p "$root"
 read -r now _ < /proc/uptime
 now=${{now%.*}}
-boot=$(cat /proc/sys/kernel/random/boot_id 2> /dev/null || echo unknown)
+boot=$(cat /proc/sys/kernel/random/boot_id 2> /dev/null || getprop ro.boottime.init 2> /dev/null || echo unknown)
 if ! mkdir "$root/lease" 2> /dev/null; then
   [ -d "$root/lease" ] || mkdir "$root/lease"  # says why it cannot
   {{ read -r until_s; read -r at; read -r holder; read -r held; read -r from; }} 2> /dev/null < "$root/lease/holder" ||

@@ -7,6 +7,7 @@ import pytest
 from device_profiles import Profile, ProfileError, catalog, load_profile, match
 from device_profiles.profile import ENERGY_KINDS, read_profile
 
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "devices.md"
 PROFILES = [load_profile(name) for name in catalog()]
 KNOWN = [profile for profile in PROFILES if profile.name != "generic"]
 
@@ -31,6 +32,20 @@ def test_every_profile_has_cores_a_way_to_be_known_and_sources(profile: Profile)
     assert profile.identity.compatible or profile.identity.model
     assert profile.sources
     assert profile.power.source
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_the_documentation_has_every_profile(profile: Profile) -> None:
+    rows = [
+        line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{profile.name}`")
+    ]
+    assert len(rows) == 1
+    assert profile.title in rows[0]
+    for cluster in profile.clusters:
+        clock = f" ({cluster.max_ghz:g} GHz)" if cluster.max_ghz else ""
+        assert f"{cluster.count} × {cluster.core}{clock}" in rows[0]
+    own = profile.name == "generic" or profile.power != load_profile("generic").power
+    assert (f"{profile.power.idle_w:g} W + {profile.power.busy_w_per_core:g} W a core" in rows[0]) == own
 
 
 def test_a_power_figure_of_its_own_is_computed_as_its_comment_says() -> None:

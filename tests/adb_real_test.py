@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from deployment import android
 from deployment.adb import AdbConnector, transports
 from deployment.connector import script
 from deployment.errors import LostLinkError, NoSpaceError, UnreachableError
+from deployment.steps import Report, carry_out
+from tests.emulated_phone import EmulatedPhone, built_apk
 from tests.real_adbd import RealAdbd, cabled_adbd
 
 MB = 1_000_000
@@ -111,3 +115,34 @@ def test_a_phone_that_reboots_in_a_push(phone: AdbConnector, adbd: RealAdbd, tmp
     adbd.start()
     assert 0 < phone.put(source, "rebooted") <= 15 * MB
     assert (adbd.root / "data/local/tmp/rebooted").read_bytes() == source.read_bytes()
+
+
+def test_the_app_across_a_cable(phone: AdbConnector, adbd: RealAdbd, tmp_path: Path) -> None:
+    """Google's daemon, the real APK where there is one, and an emulated Android behind ``am`` and ``pm``."""
+    emulated = EmulatedPhone(adbd.root)
+    apk = built_apk()
+    if apk is None:
+        apk = tmp_path / "app.apk"
+        with zipfile.ZipFile(apk, "w") as archive:
+            archive.writestr("AndroidManifest.xml", b"made by a test")
+            archive.writestr("lib/arm64-v8a/lib.so", os.urandom(4 * MB))
+    plan = android.AppPlan(apk, {"server": "10.0.0.1:9092"}, {"data": _random(tmp_path / "shard.npz", 8 * MB)})
+
+    def pull(done: int, total: int) -> None:
+        if total > 6 * MB and done > 4 * MB:
+            adbd.stop()
+
+    with pytest.raises(LostLinkError):
+        carry_out(android.push(phone, plan), progress=pull)
+    adbd.start()
+    again = carry_out(android.push(phone, plan))
+    assert 0 < again.moved_bytes < 8 * MB, "the app is installed, and the data goes on"
+    assert carry_out(android.push(phone, plan)) == Report(0, 0)
+    assert emulated.base.read_bytes() == apk.read_bytes()
+    carry_out(android.start(phone, {"rounds": "2"}))
+    assert android.status(phone).running
+    assert carry_out(android.collect(phone, tmp_path / "results")).steps == 3
+    carry_out(android.stop(phone))
+    carry_out(android.uninstall(phone))
+    assert not emulated.base.exists()
+    emulated.root.close()

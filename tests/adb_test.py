@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -150,6 +151,13 @@ def test_a_command_that_takes_too_long(phone: AdbConnector) -> None:
     assert phone.run(["echo", "again"]).text == "again"
 
 
+def test_one_thread_may_end_what_another_waits_for(phone: AdbConnector) -> None:
+    phone.run(["true"])
+    threading.Timer(0.3, phone.close).start()
+    with pytest.raises(LostLinkError, match="pixel: the connection broke"):
+        phone.run(["sleep", "5"])
+
+
 def test_what_is_not_there(phone: AdbConnector, tmp_path: Path) -> None:
     assert phone.sha256("none") is None
     with pytest.raises(NotThereError, match="pixel: there is no none on it"):
@@ -207,7 +215,6 @@ def test_nobody_there_or_somebody_else(key: Path) -> None:
         port = other.getsockname()[1]
         connector = AdbConnector("pixel", host="127.0.0.1", port=port, key=key)
         other.settimeout(5)
-        import threading
 
         def greet() -> None:
             peer, _ = other.accept()
@@ -289,6 +296,9 @@ def test_through_the_server_of_googles_adb(
     assert (tmp_path / "back").read_bytes() == big.read_bytes()
     with pytest.raises(CommandTimeoutError):
         connector.run(["sleep", "5"], timeout_s=0.3)
+    threading.Timer(0.3, connector.close).start()
+    with pytest.raises(LostLinkError):
+        connector.run(["sleep", "5"])
     assert connector.run(["true"], stdin=os.urandom(1_000_000)).status == 0
     root.file("/data/local/tmp/b").unlink()
     adbd.faults.cut_after = 1_000_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,16 +23,19 @@ from deployment.errors import (
     NotThereError,
     PlatformError,
 )
+from deployment.inventory import DeviceEntry, ServerEntry
+from deployment.managed import app_plan
 from deployment.steps import Report, Step, carry_out
 from model_export.bundle import write_bundle
 from model_export.bundle_test import FILES, MANIFEST_VALUE
 from tests.android_root import missing_for_android_root
 from tests.emulated_adbd import EmulatedAdbd
-from tests.emulated_phone import EmulatedPhone
+from tests.emulated_phone import FILE_SETTINGS, LIMITS, STATUS, WORD_SETTINGS, EmulatedPhone, built_apk
 
 pytestmark = pytest.mark.skipif(bool(missing_for_android_root()), reason=missing_for_android_root())
 
 APK_BYTES = 400_000
+ACTIONS = ("CONFIGURE", "STATUS", "STOP", "KEY")
 
 
 def _apk(path: Path, *abis: str) -> Path:
@@ -135,6 +139,7 @@ def test_new_data_is_switched_to_and_the_old_removed(bench: Bench) -> None:
     bench.push()
     before = bench.phone.settings["data"]
     bench.plan.files["data"].write_bytes(os.urandom(50_000))
+    (bench.phone.root.file(before).parent / "data-0123456789abcdef.npz.part").write_text("of a push that was given up")
     report = bench.push()
     assert (report.steps, report.moved_bytes) == (3, 50_000)
     assert bench.phone.settings["data"] != before
@@ -203,18 +208,31 @@ def test_an_apk_that_the_phone_cannot_run_does_not_travel(bench: Bench, tmp_path
     assert bench.adbd.received_bytes < 20_000
 
 
-def _built_apk() -> Path:
-    target = Path(__file__).resolve().parent.parent / "android_app" / "app" / "target"
-    built = sorted(target.glob("pocketfleet-*-release-arm64-v8a.apk"))
-    if "POCKETFLEET_APK" in os.environ:
-        built.append(Path(os.environ["POCKETFLEET_APK"]))
-    if not built:
-        pytest.skip("needs an APK: android_app/build_apk release --abi arm64-v8a, or name one with POCKETFLEET_APK")
-    return built[-1]
+SOURCES = Path(__file__).resolve().parent.parent / "android_app" / "app" / "src" / "main"
+
+
+def test_the_emulated_app_speaks_as_the_real_one_does() -> None:
+    java = SOURCES / "java" / "org" / "pocketfleet" / "app"
+    names = set(re.findall(r'case "([a-z-]+)":', (java / "Arguments.java").read_text()))
+    assert names >= FILE_SETTINGS | WORD_SETTINGS | LIMITS
+    planned = app_plan(
+        DeviceEntry("pixel", connect="adb", apk=Path("a"), data=Path("b"), test_data=Path("c"), profile="pixel_6"),
+        ServerEntry("https://server:1", Path("d"), Path("e"), Path("f")),
+    )
+    assert names >= {*planned.settings, *planned.files}
+    receiver = (java / "ShellReceiver.java").read_text()
+    assert set(re.findall(r'answer\.addProperty\("([a-z]+)"', receiver)) >= {*STATUS, "fingerprint", "pem", "problem"}
+    manifest = (SOURCES / "AndroidManifest.xml").read_text()
+    assert f'package="{android.PACKAGE}"' in manifest
+    for declared in (".ShellReceiver", ".FleetService", *(f"org.pocketfleet.{name}" for name in ACTIONS)):
+        assert f'"{declared}"' in manifest
+    assert 'START = "org.pocketfleet.START"' in (java / "FleetService.java").read_text()
 
 
 def test_the_real_apk(bench: Bench) -> None:
-    apk = _built_apk()
+    apk = built_apk()
+    if apk is None:
+        pytest.skip("needs an APK: android_app/build_apk release --abi arm64-v8a, or name one with POCKETFLEET_APK")
     bench.plan = AppPlan(apk, bench.plan.settings, bench.plan.files)
     bench.push()
     assert bench.phone.base.read_bytes() == apk.read_bytes()

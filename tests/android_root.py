@@ -45,7 +45,7 @@ class AndroidRoot:
     Parameters
     ----------
     path
-        A new folder.
+        A new folder; or one that has a shell and commands already, which then only gets Android's own.
     answer
         Called with the words of a command of Android's own; returns exit status and output.
     """
@@ -54,12 +54,20 @@ class AndroidRoot:
         self.path = path
         self._answer = answer
         for name in ("system/bin", "dev/android", "data/local/tmp", "data/app", "sdcard/Android/data", "proc", "sys"):
-            (path / name).mkdir(parents=True)
-        os.mknod(path / "dev/null", 0o666 | 0o020000, os.makedev(1, 3))
-        os.chmod(path / "dev/null", 0o666)
+            (path / name).mkdir(parents=True, exist_ok=True)
+        if not (path / "dev/null").exists():
+            os.mknod(path / "dev/null", 0o666 | 0o020000, os.makedev(1, 3))
+            os.chmod(path / "dev/null", 0o666)
         (path / "proc/meminfo").write_text("MemTotal:        7812345 kB\nMemFree:          123456 kB\n")
         (path / "proc/uptime").write_text("4711.42 30000.00\n")
-        self._programs()
+        if (path / "system/bin/cat").is_symlink():
+            (path / "system/bin/sh").symlink_to("/bin/sh")
+        else:
+            self._programs()
+        for name in _ASKED:
+            (path / "system/bin" / name).unlink(missing_ok=True)
+            (path / "system/bin" / name).write_text(_ASK)
+            (path / "system/bin" / name).chmod(0o755)
         os.mkfifo(path / "dev/android/calls")
         # Opened for both, so that it never ends.
         self._calls = os.open(path / "dev/android/calls", os.O_RDWR)
@@ -100,10 +108,6 @@ class AndroidRoot:
             target = self.path / library.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(Path(library).resolve(), target)
-        for name in _ASKED:
-            (programs / name).unlink(missing_ok=True)
-            (programs / name).write_text(_ASK)
-            (programs / name).chmod(0o755)
 
     def _serve(self) -> None:
         with os.fdopen(os.dup(self._calls)) as calls:

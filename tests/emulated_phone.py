@@ -19,11 +19,22 @@ from pathlib import Path
 from deployment.android import FILES, PACKAGE
 from tests.android_root import AndroidRoot, Answer
 
-__all__ = ["EmulatedPhone"]
+__all__ = ["FILE_SETTINGS", "LIMITS", "STATUS", "WORD_SETTINGS", "EmulatedPhone", "built_apk"]
 
-_FILES = {"invitation", "ca", "trust", "data", "test-data", "bundle"}
-_WORDS = {"server", "insecure", "name", "processor", "profile", "gate", "charging-only", "unmetered-only", "idle-only"}
-_LIMITS = {"rounds", "minutes", "out"}
+FILE_SETTINGS = {"invitation", "ca", "trust", "data", "test-data", "bundle"}
+WORD_SETTINGS = {
+    "server",
+    "insecure",
+    "name",
+    "processor",
+    "profile",
+    "gate",
+    "charging-only",
+    "unmetered-only",
+    "idle-only",
+}
+LIMITS = {"rounds", "minutes", "out"}
+STATUS = ("running", "phase", "task", "round", "step", "steps", "words", "server", "results")
 _BATTERY = """Current Battery Service state:
   AC powered: false
   USB powered: true
@@ -169,7 +180,7 @@ class EmulatedPhone:
         return 0, f'{head}result={1 if "problem" in answer else -1}, data="{json.dumps(answer)}"\n'
 
     def _start(self, settings: dict[str, str]) -> None:
-        assert set(settings) <= _LIMITS, settings
+        assert set(settings) <= LIMITS, settings
         self.limits = settings
         if not self.settings.get("server"):
             self.phase, self.words = "failed", "No server yet. Open an invitation, or type the address."
@@ -188,19 +199,14 @@ class EmulatedPhone:
 
     def _app_status(self, settings: dict[str, str]) -> dict[str, object]:
         self.root.file(self._results()).mkdir(parents=True, exist_ok=True)
-        answer = {"running": self.running, "phase": self.phase, "task": "", "round": 3, "step": 0, "steps": 0}
-        return {
-            **answer,
-            "words": self.words,
-            "server": self.settings.get("server", ""),
-            "results": self._results(),
-        }
+        values = (self.running, self.phase, "", 3, 0, 0, self.words, self.settings.get("server", ""), self._results())
+        return dict(zip(STATUS, values))
 
     def _app_configure(self, settings: dict[str, str]) -> dict[str, object]:
         for name, value in settings.items():
-            if name not in _FILES | _WORDS | _LIMITS:
+            if name not in FILE_SETTINGS | WORD_SETTINGS | LIMITS:
                 return {"problem": f"argument '{name}' is unknown; see docs/android.md"}
-            if name in _FILES and not self.root.file(value).exists():
+            if name in FILE_SETTINGS and not self.root.file(value).exists():
                 return {"problem": f"argument '{name}': {value}: a file or folder that this app can read"}
         self.settings |= settings
         return {"configured": True}
@@ -212,3 +218,12 @@ class EmulatedPhone:
 
     def _app_key(self, settings: dict[str, str]) -> dict[str, object]:
         return {"fingerprint": "SHA256:abc", "ssh": "ecdsa", "pem": "-----BEGIN PUBLIC KEY-----\nMHY\n"}
+
+
+def built_apk() -> Path | None:
+    """Return the real app, if it has been built here or ``POCKETFLEET_APK`` names one."""
+    target = Path(__file__).resolve().parent.parent / "android_app" / "app" / "target"
+    built = [*sorted(target.glob("pocketfleet-*-release-arm64-v8a.apk"))]
+    if "POCKETFLEET_APK" in os.environ:
+        built.append(Path(os.environ["POCKETFLEET_APK"]))
+    return built[-1] if built else None

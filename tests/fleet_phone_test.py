@@ -76,11 +76,16 @@ def test_a_phone_takes_part_in_the_fleet(phone: EmulatedPhone, capsys: pytest.Ca
     assert not list(phone.root.file("/data/local/tmp").glob("pocketfleet-*.apk"))
 
     assert main(["fleet", "probe"]) == 0
-    line = capsys.readouterr().out.splitlines()[1]
+    shown = capsys.readouterr()
+    assert "pixel: noted in fleet.toml: profile = 'pixel_6'" in shown.err
+    assert 'profile = "pixel_6"' in Path("fleet.toml").read_text()
+    line = shown.out.splitlines()[1]
     assert line.split("  ")[0] == "pixel"
     assert "Google Pixel 6" in line
     assert line.endswith("pixel_6")
 
+    assert _json(capsys, "push")["steps"] == 1, "the app is told its profile"
+    assert phone.settings["profile"] == "pixel_6"
     assert _json(capsys, "start")["steps"] == 1
     status = _json(capsys, "status")["value"]
     assert isinstance(status, dict)
@@ -96,9 +101,13 @@ def test_a_phone_takes_part_in_the_fleet(phone: EmulatedPhone, capsys: pytest.Ca
     assert "--forget-key" in str(_json(capsys, "uninstall")["error"])
     assert _json(capsys, "uninstall", "--forget-key")["steps"] == 1
     assert not phone.base.exists()
+    assert not list(phone.root.file("/data/local/tmp").iterdir()), "it is as it was"
 
 
 def test_what_a_phone_cannot_do(phone: EmulatedPhone, capsys: pytest.CaptureFixture[str]) -> None:
+    status = _json(capsys, "status")["value"]
+    assert isinstance(status, dict)
+    assert (status["release"], status["running"], status["last_line"]) == ("", "", "the app is not installed")
     assert "Android keeps no earlier version of an app" in str(_json(capsys, "push", "--rollback")["error"])
     text = Path("fleet.toml").read_text()
     Path("fleet.toml").write_text(text.replace('"gate=false"', '"--gate"'))

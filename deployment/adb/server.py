@@ -147,7 +147,7 @@ class _ServerStream:
         rest = memoryview(data)
         while rest and not self._closed:
             left = left_s(self._transport.deadline)
-            readable, writable, _ = select.select([self._socket], [self._socket], [], left)
+            readable, writable = self._wait(left, writing=True)
             if readable:
                 self._collect()
             if writable and not self._closed:
@@ -163,9 +163,17 @@ class _ServerStream:
     def read(self) -> bytes:
         """Return what comes next."""
         while not self._arrived and not self._closed:
-            if select.select([self._socket], [], [], left_s(self._transport.deadline))[0]:
+            if self._wait(left_s(self._transport.deadline), writing=False)[0]:
                 self._collect()
         return self._arrived.popleft() if self._arrived else b""
+
+    def _wait(self, seconds: float, *, writing: bool) -> tuple[bool, bool]:
+        """Wait until something can be read, or written."""
+        try:
+            readable, writable, _ = select.select([self._socket], [self._socket] if writing else [], [], seconds)
+        except (OSError, ValueError):  # closed by another thread
+            raise ConnectionResetError("the connection was closed") from None
+        return bool(readable), bool(writable)
 
     def _collect(self) -> None:
         try:

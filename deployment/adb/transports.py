@@ -88,7 +88,9 @@ class TcpTransport:
         return bytes(got)
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection; whoever waits at it in another thread hears of it."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
     def _timed(self, call: Callable[..., Any], argument: object) -> Any:
@@ -99,6 +101,10 @@ class TcpTransport:
             if error.errno is not None:  # the kernel's word for a dead link, and not our deadline
                 raise ConnectionResetError("no answer any more") from None
             raise
+        except ConnectionError:
+            raise
+        except OSError as error:  # no route any more, or closed by another thread
+            raise ConnectionResetError((error.strerror or str(error)).lower()) from None
 
 
 def watch_link(connection: socket.socket) -> None:

@@ -28,6 +28,7 @@ __all__ = ["AppPlan", "collect", "collected", "logs", "push", "start", "stop", "
 
 _FOLDER = f"{app.FILES}/fleet"
 _CONFIGURED = f"{_FOLDER}/configured.json"
+_TIDY = 'rm -rf "$1" /data/local/tmp/pocketfleet-*.apk /data/local/tmp/pocketfleet-*.apk.part'
 _RESULT_FILES = ("rounds.jsonl", "decisions.jsonl", "events.jsonl", "summary.json")
 
 
@@ -85,7 +86,7 @@ def push(connector: Connector, plan: AppPlan) -> Iterator[Step]:
             _doing(lambda: _configure(connector, wanted)),
         )
     used = {local.name for local in files.values()} | {_CONFIGURED.rpartition("/")[2]}
-    if old := sorted(name for name in there - used if not name.endswith(".part")):
+    if old := sorted(name for name in there if name.removesuffix(".part") not in used):
         paths = [f"{_FOLDER}/{name}" for name in old]
         yield Step(f"remove {', '.join(old)}", _doing(lambda: check(connector, ["rm", "-f", *paths])))
 
@@ -251,7 +252,7 @@ def _configure(connector: Connector, wanted: Mapping[str, str]) -> None:
 
 def _remove(connector: Connector) -> None:
     packages.uninstall(connector)
-    check(connector, ["rm", "-rf", f"/sdcard/Android/data/{app.PACKAGE}"])
+    check(connector, script(_TIDY, f"/sdcard/Android/data/{app.PACKAGE}"))
 
 
 def _short(value: str) -> str:

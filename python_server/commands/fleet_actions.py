@@ -155,6 +155,11 @@ def discover(options: argparse.Namespace) -> int:
             print(f"{device.name}: added to {options.inventory}; next: pocketfleet fleet {action} {device.name}")
         for line in silent:
             print(f"pocketfleet: {line}", file=sys.stderr)
+        if options.adb and not found and not silent:
+            _say(
+                "pocketfleet: no further phone was found; is it plugged in, with USB debugging on? USB needs the "
+                "server of the adb program (adb start-server) or libusb1 (pip install libusb1)"
+            )
     return 1 if silent else 0
 
 
@@ -201,8 +206,17 @@ def _ask(device: str) -> None:
 
 
 def probe(options: argparse.Namespace) -> int:
-    """Ask devices what they are."""
+    """Ask devices what they are, and note the profiles that fit in the inventory."""
+    from deployment.inventory_edit import set_key
     from deployment.managed import managed
+
+    profiles: dict[str, str] = {}
+
+    def work(session: Session) -> dict[str, Any]:
+        value = managed(session).probe()
+        if not session.device.profile and value["profile"] != "generic":
+            profiles[session.device.name] = value["profile"]
+        return value
 
     def show(outcomes: Sequence[Outcome]) -> None:
         rows = []
@@ -215,7 +229,11 @@ def probe(options: argparse.Namespace) -> int:
             rows.append((outcome.device, what, facts.get("system", ""), machine, memory, python, profile))
         _print_table(("name", "board", "system", "machine", "memory", "python, runtime", "profile"), rows)
 
-    return _each(options, "probe", lambda inventory: lambda session: managed(session).probe(), show)
+    code = _each(options, "probe", lambda inventory: work, show)
+    for name, profile in sorted(profiles.items()):
+        set_key(options.inventory, name, "profile", profile)
+        _say(f"{name}: noted in {options.inventory}: profile = {profile!r}")
+    return code
 
 
 def push(options: argparse.Namespace) -> int:
