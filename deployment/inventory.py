@@ -202,7 +202,12 @@ class Inventory:
     @property
     def state(self) -> Path:
         """Directory beside the file for known hosts and the journal."""
-        return self.path.parent / ".pocketfleet-fleet"
+        return self.path.parent / f".{self.path.stem}"
+
+    @property
+    def known_hosts(self) -> Path:
+        """File of the host keys that are trusted."""
+        return self.state / "known_hosts"
 
     def choose(self, names: Sequence[str] = (), groups: Sequence[str] = ()) -> list[DeviceEntry]:
         """Return the devices with these names and those in these groups, in the file's order; all without either.

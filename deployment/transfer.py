@@ -6,6 +6,7 @@ else is the device's own `cat`, `head`, `sha256sum` and `mv`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Sequence
@@ -170,7 +171,13 @@ def free_bytes(channel: Channel, path: str) -> int:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the hexadecimal sha256 of a local file."""
+    """Return the hexadecimal sha256 of a local file; known as long as neither size nor time changes."""
+    about = path.stat()
+    return _file_sha256(path, about.st_size, about.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1024)
+def _file_sha256(path: Path, size: int, mtime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -7,6 +7,7 @@ from python_server.commands.demo import Demo
 from python_server.commands.enrol import Enrol
 from python_server.commands.export import Export
 from python_server.commands.farm import Farm
+from python_server.commands.fleet import Fleet
 from python_server.commands.inspect import Inspect
 from python_server.commands.invite import Invite
 from python_server.commands.report import Report
@@ -28,6 +29,7 @@ COMMANDS: tuple[Command, ...] = (
     Enrol(),
     Invite(),
     Ticket(),
+    Fleet(),
     Farm(),
     Train(),
     Simulate(),

@@ -1,0 +1,26 @@
+"""Ask a device what it is, and what fits it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deployment.errors import PlatformError
+from deployment.facts import platform, read_facts
+from deployment.runtimes import choose_runtime
+
+if TYPE_CHECKING:
+    from deployment.fleet import Session
+
+__all__ = ["probe"]
+
+
+def probe(session: Session) -> dict[str, Any]:
+    """Return a board's ``facts`` and the TensorFlow Lite ``runtime`` that fits it, or why none does."""
+    device = session.device
+    facts = read_facts(session.connector, device.python)
+    try:
+        runtime = choose_runtime(device.name, platform(facts))
+        fits = f"{runtime.package} {runtime.version}"
+    except PlatformError as error:
+        fits = f"none: {error.what}"
+    return {"facts": facts, "runtime": fits}

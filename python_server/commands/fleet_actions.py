@@ -1,0 +1,343 @@
+"""What the actions of ``pocketfleet fleet`` do, and print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deployment.fleet import Outcome, Session
+    from deployment.inventory import DeviceEntry, Inventory
+
+__all__ = [
+    "collect",
+    "discover",
+    "enrol",
+    "list_devices",
+    "logs",
+    "probe",
+    "push",
+    "start",
+    "status",
+    "stop",
+    "trust",
+    "uninstall",
+]
+
+
+def _chosen(options: argparse.Namespace) -> tuple[Inventory, list[DeviceEntry]]:
+    from deployment.errors import InventoryError
+    from deployment.inventory import load_inventory
+
+    inventory = load_inventory(options.inventory)
+    devices = inventory.choose([*options.names, *options.device], options.group)
+    if not devices:
+        raise InventoryError(
+            f"{inventory.path}: there are no devices in it; add some with `pocketfleet fleet discover`"
+        )
+    return inventory, devices
+
+
+def _each(
+    options: argparse.Namespace,
+    operation: str,
+    make_work: Callable[[Inventory], Callable[[Session], Any]],
+    show: Callable[[Sequence[Outcome]], None],
+    *,
+    changes: bool = False,
+) -> int:
+    """Do something to the chosen devices, and print what came of it."""
+    from deployment.fleet import Fleet as Runner
+    from python_server.commands.fleet_watch import choose_watcher
+
+    inventory, devices = _chosen(options)
+    with choose_watcher([device.name for device in devices], quiet=options.json) as watcher:
+        runner: Runner = Runner(
+            inventory,
+            watcher=watcher,
+            dry_run=options.dry_run,
+            jobs=options.jobs,
+            take_over=options.take_over,
+        )
+        outcomes = runner.each(devices, operation, make_work(inventory), changes=changes)
+    if options.json:
+        print(json.dumps([_as_json(outcome, options.dry_run) for outcome in outcomes], indent=1))
+    elif options.dry_run:
+        for outcome in outcomes:
+            for line in outcome.planned:
+                print(f"{outcome.device}: {line}")
+            if not outcome.planned and not outcome.error:
+                print(f"{outcome.device}: nothing to do")
+    else:
+        show([outcome for outcome in outcomes if not outcome.error])
+    failed = [outcome for outcome in outcomes if outcome.error]
+    for outcome in failed:
+        print(f"pocketfleet: {outcome.error}", file=sys.stderr)
+    if len(outcomes) > 1 and failed:
+        print(f"pocketfleet: {len(failed)} of {len(outcomes)} devices failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _as_json(outcome: Outcome, dry_run: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "device": outcome.device,
+        "error": outcome.error or None,
+        "seconds": round(outcome.seconds, 3),
+    }
+    if dry_run:
+        return {**told, "steps": list(outcome.planned)}
+    value = outcome.value
+    if value is not None and not isinstance(value, (dict, str)):
+        value = asdict(value)
+    return {**told, "steps": outcome.report.steps, "moved_bytes": outcome.report.moved_bytes, "value": value}
+
+
+def _summary(outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        report = outcome.report
+        what = f"{report.steps} steps, {report.moved_bytes / 1e6:.1f} MB" if report.steps else "nothing to do"
+        print(f"{outcome.device}: {what}, {outcome.seconds:.1f} s")
+
+
+def list_devices(options: argparse.Namespace) -> int:
+    """Print the inventory."""
+    from deployment.inventory import Secret
+
+    _, devices = _chosen(options)
+    if options.json:
+        print(json.dumps([asdict(device) for device in devices], indent=1, default=str))
+        return 0
+    rows = [
+        (
+            device.name,
+            device.connect,
+            device.address,
+            ",".join(device.groups),
+            device.profile or "-",
+            _short(device.data),
+        )
+        for device in devices
+    ]
+    _print_table(("name", "by", "address", "groups", "profile", "data"), rows)
+    asked = [device.name for device in devices if Secret(prompt=True) in (device.password, device.passphrase)]
+    if asked:
+        print(f"asked for: passwords of {', '.join(asked)}")
+    return 0
+
+
+def discover(options: argparse.Namespace) -> int:
+    """Add hosts that answer to the inventory."""
+    from deployment.discover import find_hosts
+    from deployment.inventory_edit import add_device
+
+    found, silent = find_hosts(options.hosts, options.inventory, options.user, options.key, options.group)
+    for device in found:
+        add_device(options.inventory, device)
+    if options.json:
+        print(json.dumps({"added": [asdict(device) for device in found], "silent": silent}, indent=1, default=str))
+    else:
+        for device in found:
+            print(f"{device.name}: added to {options.inventory}; next: pocketfleet fleet trust {device.name}")
+        for line in silent:
+            print(f"pocketfleet: {line}", file=sys.stderr)
+    return 1 if silent else 0
+
+
+def trust(options: argparse.Namespace) -> int:
+    """Trust host keys."""
+    from deployment.known_hosts import KnownHosts, fingerprint
+    from deployment.ssh import host_keys
+
+    inventory, devices = _chosen(options)
+    trusted = []
+    for device in devices:
+        known = KnownHosts(inventory.known_hosts, device.name)
+        shown = host_keys(device, inventory.known_hosts) if device.connect == "ssh" else ()
+        for host, key in shown:
+            before = known.trusted(host)
+            if key in before:
+                continue
+            print(f"{device.name}: {host} shows {fingerprint(key)}", file=sys.stderr)
+            for old in before:
+                print(f"{device.name}: trusted so far was {fingerprint(old)}", file=sys.stderr)
+            if not options.yes:
+                _ask(device.name)
+            known.trust(host, key)
+            trusted.append({"device": device.name, "host": host, "fingerprint": fingerprint(key)})
+    if options.json:
+        print(json.dumps(trusted, indent=1))
+    else:
+        for each in trusted:
+            print(f"{each['device']}: trusted {each['host']}")
+    return 0
+
+
+def _ask(device: str) -> None:
+    from deployment.errors import InventoryError
+
+    if not sys.stdin.isatty():
+        raise InventoryError(f"{device}: not trusted: nobody to ask; compare the fingerprint, then add --yes")
+    if input("Is it the device's (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub on it)? [y/N] ").lower() != "y":
+        raise InventoryError(f"{device}: not trusted")
+
+
+def probe(options: argparse.Namespace) -> int:
+    """Ask devices what they are."""
+    from deployment.operations import probe as operation
+
+    def show(outcomes: Sequence[Outcome]) -> None:
+        rows = []
+        for outcome in outcomes:
+            facts = outcome.value["facts"]
+            memory = f"{int(facts.get('memory_kib', 0)) / 1e6:.1f} GB"
+            what = facts.get("board") or facts.get("host_name", "")
+            python = f"{facts.get('python', 'none')} {outcome.value['runtime']}"
+            rows.append((outcome.device, what, facts.get("system", ""), facts.get("machine", ""), memory, python))
+        _print_table(("name", "board", "system", "machine", "memory", "python, runtime"), rows)
+
+    return _each(options, "probe", lambda inventory: operation.probe, show)
+
+
+def push(options: argparse.Namespace) -> int:
+    """Put releases on devices, or go back to the one before."""
+    from deployment.operations import push as operation
+    from deployment.operations.release_for import release_for
+
+    def make(inventory: Inventory) -> Callable[[Session], None]:
+        def work(session: Session) -> None:
+            if options.rollback:
+                session.carry_out(operation.roll_back(session.connector, session.device))
+                return
+            release = release_for(session.connector, session.device, inventory.server)
+            session.carry_out(operation.push(session.connector, session.device, release))
+
+        return work
+
+    return _each(options, "push", make, _summary, changes=True)
+
+
+def enrol(options: argparse.Namespace) -> int:
+    """Enrol devices' keys."""
+    from deployment.operations.key import public_key
+    from python_server.experiment import load_experiment
+    from python_server.identity import Identity
+
+    directory = options.identity or Path("identity")
+    if options.experiment:
+        directory = load_experiment(options.experiment).server.identity
+    identity = Identity(directory)
+
+    def show(outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            print(f"enrolled {outcome.device} ({outcome.value})")
+
+    def work(session: Session) -> str:
+        return identity.enrol(public_key(session.connector, session.device), session.device.name)
+
+    return _each(options, "enrol", lambda inventory: work, show)
+
+
+def start(options: argparse.Namespace) -> int:
+    """Start clients."""
+    from deployment.facts import read_facts
+    from deployment.operations import start as operation
+
+    def work(session: Session) -> None:
+        facts = read_facts(session.connector, session.device.python)
+        session.carry_out(operation.start(session.connector, session.device, facts))
+
+    return _each(options, "start", lambda inventory: work, _summary, changes=True)
+
+
+def stop(options: argparse.Namespace) -> int:
+    """Stop clients."""
+    from deployment.operations import stop as operation
+
+    return _each(
+        options,
+        "stop",
+        lambda inventory: lambda session: session.carry_out(operation.stop(session.connector, session.device)),
+        _summary,
+        changes=True,
+    )
+
+
+def status(options: argparse.Namespace) -> int:
+    """Ask devices how they are."""
+    from deployment.operations.status import read_status
+
+    def show(outcomes: Sequence[Outcome]) -> None:
+        rows = []
+        for outcome in outcomes:
+            status = outcome.value
+            running = status.running or "stopped"
+            if status.running and status.running_release != status.release:
+                running += " (older release)"
+            hot = "-" if status.hottest_c is None else f"{status.hottest_c:.0f} °C"
+            battery = "-" if status.battery_percent is None else f"{status.battery_percent} %"
+            free = f"{status.free_bytes / 1e9:.1f} GB"
+            rows.append((outcome.device, status.release or "-", running, hot, battery, free, status.last_line[:100]))
+        _print_table(("name", "release", "client", "heat", "battery", "free", "last line"), rows)
+
+    return _each(
+        options, "status", lambda inventory: lambda session: read_status(session.connector, session.device), show
+    )
+
+
+def logs(options: argparse.Namespace) -> int:
+    """Print the end of the clients' logs."""
+    from deployment.operations.collect import read_log
+
+    def show(outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            for line in outcome.value.splitlines():
+                print(f"{outcome.device}: {line}" if len(outcomes) > 1 else line)
+
+    return _each(
+        options,
+        "logs",
+        lambda inventory: lambda session: read_log(session.connector, session.device, options.lines),
+        show,
+    )
+
+
+def collect(options: argparse.Namespace) -> int:
+    """Fetch logs and states."""
+    from deployment.facts import read_facts
+    from deployment.operations import collect as operation
+
+    def work(session: Session) -> None:
+        facts = read_facts(session.connector, session.device.python)
+        session.carry_out(operation.collect(session.connector, session.device, facts, options.output))
+
+    def show(outcomes: Sequence[Outcome]) -> None:
+        _summary(outcomes)
+        if outcomes:
+            print(f"collected: {options.output}")
+
+    return _each(options, "collect", lambda inventory: work, show)
+
+
+def uninstall(options: argparse.Namespace) -> int:
+    """Remove what was put on devices."""
+    from deployment.operations import uninstall as operation
+
+    def work(session: Session) -> None:
+        session.carry_out(operation.uninstall(session.connector, session.device, forget_key=options.forget_key))
+
+    return _each(options, "uninstall", lambda inventory: work, _summary, changes=True)
+
+
+def _short(path: Path | None) -> str:
+    return "-" if path is None else path.name
+
+
+def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in (titles, *rows)) for column in range(len(titles))]
+    for row in (titles, *rows):
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())

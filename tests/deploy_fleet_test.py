@@ -1,0 +1,202 @@
+"""From a laptop to boards and back: `pocketfleet fleet` against real SSH servers at the other end of virtual cables."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployment.fleet import Fleet, Session, Watcher
+from deployment.inventory import load_inventory
+from deployment.operations.push import push
+from deployment.operations.release_for import release_for
+from python_server.cli import main
+from python_server.identity import Identity, host_names
+from python_server.run_reader import RunReader
+from tests.server_train_test import started
+from tests.ssh_hosts import SshHost, cabled_host
+
+BOARDS = 2
+ROUNDS = 3
+
+
+@pytest.fixture(name="boards")
+def make_boards(tmp_path: Path) -> Iterator[list[SshHost]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(cabled_host(tmp_path / f"host{number}", number)) for number in range(BOARDS)]
+
+
+@pytest.fixture(name="lab")
+def make_lab(
+    tmp_path: Path, boards: list[SshHost], digits: Any, digits_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Make a folder with an experiment and an inventory, and work in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")
+    with socket.socket() as probe:
+        probe.bind(("0.0.0.0", 0))
+        port = probe.getsockname()[1]
+    digits.save_test(tmp_path / "test.npz")
+    Identity(tmp_path / "identity").certificates(host_names())
+    (tmp_path / "e.toml").write_text(f"""
+name = "digits"
+rounds = {ROUNDS}
+model = {{ bundle = "{digits_bundle}" }}
+data = {{ test = "test.npz" }}
+train = {{ epochs = 2, learning_rate = 0.05 }}
+[server]
+host = "0.0.0.0"
+port = {port}
+identity = "identity"
+start_clients = {BOARDS}
+min_clients = {BOARDS}
+start_deadline_s = 90
+round_deadline_s = 90
+""")
+    tables = [
+        f'[server]\naddress = "https://{boards[0].gateway}:{port}"\nca = "identity/ca.pem"\nbundle = "{digits_bundle}"'
+    ]
+    for number, board in enumerate(boards):
+        digits.save(tmp_path / f"{number}.npz", slice(200 * number, 200 * number + 200))
+        tables.append(
+            f'[[devices]]\nname = "board-{number}"\nhost = "{board.host}"\nkey = "{board.key}"\n'
+            f'data = "{number}.npz"\npython = "{sys.executable}"\ninstall = "none"\nthreads = 1'
+        )
+    (tmp_path / "fleet.toml").write_text("\n\n".join(tables) + "\n")
+    assert main(["fleet", "trust", "--yes"]) == 0
+    return tmp_path
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    result: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    return result
+
+
+def test_boards_are_pushed_to_started_trained_and_left_as_they_were(
+    lab: Path, boards: list[SshHost], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fleet", "push", "--json"]) == 0
+    capsys.readouterr()
+    assert main(["fleet", "push", "--json"]) == 0
+    assert [(each["steps"], each["moved_bytes"]) for each in told(capsys)] == [(0, 0)] * BOARDS
+    assert main(["fleet", "enrol", "--experiment", "e.toml"]) == 0
+    assert main(["fleet", "start"]) == 0
+    try:
+        with started(lab, "train", "e.toml") as server:
+            assert server.stdout is not None
+            pulled = False
+            for line in server.stdout:
+                if line.startswith("round 1:") and not pulled:
+                    # The client notices nothing, or tries again; the round waits.
+                    pulled = True
+                    boards[0].pull_cable()
+                    threading.Timer(2, boards[0].plug_cable).start()
+                if line.startswith("accuracy:"):
+                    break
+            server.wait(60)
+        assert pulled
+        (run,) = (lab / "runs").iterdir()
+        with RunReader(run) as reader:
+            assert [row.used for row in reader.rounds()][1:] == [BOARDS] * ROUNDS
+            assert sorted({row.name for row in reader.device_rounds()}) == [f"board-{n}" for n in range(BOARDS)]
+        capsys.readouterr()
+        assert main(["fleet", "status", "--json"]) == 0
+        assert [each["value"]["running"] for each in told(capsys)] == ["supervisor"] * BOARDS
+        assert main(["fleet", "collect", "-o", "results"]) == 0
+        assert "event=" in (lab / "results/board-1/client.log").read_text()
+    finally:
+        assert main(["fleet", "stop"]) == 0
+    assert main(["fleet", "uninstall", "--forget-key"]) == 0
+    for board in boards:
+        assert [path.name for path in board.home.rglob("*")] == [".pocketfleet"]
+
+
+class Scissors(Watcher):
+    """Pulls a cable in mid-file, and plugs it again."""
+
+    def __init__(self, board: SshHost) -> None:
+        self._board = board
+        self.cut = 0
+
+    def moved(self, device: str, done: int, total: int) -> None:
+        if not self.cut and total > 10_000_000 and done > total // 3:
+            self.cut += 1
+            self._board.pull_cable()
+            threading.Timer(5, self._board.plug_cable).start()
+
+
+def test_a_cable_pulled_in_mid_push_costs_no_more_than_what_was_on_it(
+    lab: Path, boards: list[SshHost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployment.ssh._DEAD_S", 3)
+    large = lab / "large.npz"
+    large.write_bytes(os.urandom(24_000_000))
+    inventory = load_inventory(lab / "fleet.toml")
+    devices = [dataclasses.replace(device, test_data=large) for device in inventory.devices]
+    scissors = Scissors(boards[0])
+
+    def work(session: Session) -> int:
+        release = release_for(session.connector, session.device, inventory.server)
+        session.carry_out(push(session.connector, session.device, release))
+        return sum(part.size_bytes for part in release.blobs)
+
+    outcomes = Fleet(inventory, watcher=scissors).each(devices, "push", work)
+    assert scissors.cut == 1
+    assert [outcome.error for outcome in outcomes] == ["", ""]
+    assert outcomes[1].report.moved_bytes == outcomes[1].value
+    # The try that broke off is not in the count; the one that completed began where the file stood.
+    assert 0 < outcomes[0].report.moved_bytes < outcomes[0].value - 4_000_000
+    for board, device in zip(boards, devices):
+        assert (board.home / device.directory / "current/test_data.npz").read_bytes() == large.read_bytes()
+
+
+def test_a_killed_push_is_completed_by_the_next_one(lab: Path) -> None:
+    (lab / "large.npz").write_bytes(os.urandom(24_000_000))
+    text = (lab / "fleet.toml").read_text().replace('data = "0.npz"', 'data = "0.npz"\ntest_data = "large.npz"')
+    (lab / "fleet.toml").write_text(text)
+    repository = Path(__file__).resolve().parent.parent
+    words = [sys.executable, "-m", "python_server.cli", "fleet", "push", "board-0"]
+    with subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(repository)}, stderr=subprocess.PIPE) as process:
+        part = next(wait_for(lab / "host0/home/.pocketfleet/blobs", ".part"))
+        process.kill()
+    assert part.exists()
+    assert main(["fleet", "push"]) == 0
+    assert (lab / "host0/home/.pocketfleet/current/test_data.npz").stat().st_size == 24_000_000
+
+
+def wait_for(folder: Path, suffix: str) -> Iterator[Path]:
+    for _ in range(2000):
+        yield from (path for path in folder.glob(f"*{suffix}") if path.stat().st_size > 1_000_000)
+        time.sleep(0.01)
+
+
+def test_steps_are_the_same_in_a_dry_run(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["fleet", "push", "board-1", "--dry-run", "--json"]) == 0
+    planned = told(capsys)[0]["steps"]
+    assert main(["fleet", "push", "board-1"]) == 0
+    done = [line.removeprefix("board-1: ") for line in capsys.readouterr().err.splitlines()]
+    assert done == planned
+
+
+def test_a_board_that_is_off_is_named_and_the_other_goes_on(
+    lab: Path, boards: list[SshHost], capsys: pytest.CaptureFixture[str]
+) -> None:
+    boards[0].stop()
+    capsys.readouterr()
+    assert main(["fleet", "push"]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("board-1: 5 steps")
+    assert f"pocketfleet: board-0: nothing listens on {boards[0].host} port 22; start sshd on it" in err
+    assert "pocketfleet: 1 of 2 devices failed" in err
