@@ -219,8 +219,8 @@ def _older(platform: Platform) -> str:
     """Return what to do about a Python that is too old."""
     if platform.jetpack == 5:
         return (
-            "install Ubuntu's packages python3.9 and python3.9-venv and name python3.9 as the device's `python`, or use "
-            "the container image edge_client/images/jetson.Dockerfile (docs/boards.md)"
+            "install Ubuntu's packages python3.9 and python3.9-venv and name python3.9 as the device's `python`, or "
+            "use the container image edge_client/images/jetson.Dockerfile (docs/boards.md)"
         )
     if platform.jetpack == 4:
         return (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from deployment.runtimes import Platform, choose_runtime
 from edge_client.cli import _parser
