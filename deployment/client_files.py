@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import device_profiles
-import model_export
 from deployment.errors import DeploymentError
 
 __all__ = ["client_archive", "folder_archive"]
@@ -33,7 +32,7 @@ def client_archive() -> bytes:
         folder = root / package
         if not folder.is_dir():
             raise DeploymentError(f"there is no {folder}: install pocketfleet whole")
-        if folder.samefile(Path(model_export.__file__).parent):
+        if package == "model_export":
             files += [folder / f"{name}.py" for name in _MODEL_EXPORT]
         else:
             files += [

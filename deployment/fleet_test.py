@@ -211,4 +211,4 @@ def test_a_lease_on_storage_that_cannot_be_written(board: LocalConnector) -> Non
 def test_nothing_of_a_lease_is_left(board: LocalConnector) -> None:
     with Lease(board, "d"):
         pass
-    assert board.run(script('ls -A "$1"', "d")) == Completed(0, b"", b"")
+    assert board.run(script('ls -A "$HOME"')) == Completed(0, b"", b"")

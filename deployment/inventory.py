@@ -28,6 +28,8 @@ __all__ = ["CONNECTORS", "DeviceEntry", "Inventory", "Secret", "ServerEntry", "l
 CONNECTORS = ("local", "ssh", "adb", "device_farm")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _asking = threading.Lock()
+_answers: dict[tuple[str, str], str] = {}
+"""What a person was asked for, so that it is asked for once."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class Secret:
                 raise InventoryError(f"{device}: {what}: the environment variable {self.env} is not set") from None
         with _asking:
             try:
-                return getpass.getpass(f"{what} of {device}: ")
+                if (device, what) not in _answers:
+                    _answers[device, what] = getpass.getpass(f"{what} of {device}: ")
+                return _answers[device, what]
             except EOFError:
                 raise InventoryError(f"{device}: {what}: there is no terminal to ask at; name it with env") from None
 
@@ -173,6 +177,12 @@ class DeviceEntry:
     install: str = setting("wheels", among=("wheels", "none"))
     nice: int = setting(0, least=0, most=19)
     arguments: tuple[str, ...] = setting(())
+
+    def ask(self) -> None:
+        """Ask a person for what has to be asked for, now rather than in the middle of something."""
+        for what, secret in (("password", self.password), ("passphrase", self.passphrase)):
+            if secret is not None and secret.prompt:
+                secret.reveal(self.name, what)
 
     @property
     def address(self) -> str:

@@ -51,7 +51,10 @@ printf '%s\\n' "$((now + lasts))" "$boot" "$whose" "$token" "$origin" > "$root/l
 mv -f "$root/lease/holder.new" "$root/lease/holder"
 """
 _GIVE_BACK = """
-if [ -r "$1/lease/holder" ] && [ "$(sed -n 4p "$1/lease/holder")" = "$2" ]; then rm -rf "$1/lease"; fi
+if [ -r "$1/lease/holder" ] && [ "$(sed -n 4p "$1/lease/holder")" = "$2" ]; then
+  rm -rf "$1/lease"
+  rmdir "$1" 2> /dev/null || true  # after an uninstall
+fi
 """
 
 

@@ -32,6 +32,7 @@ class LocalConnector:
     def __init__(self, name: str, *, home: Path | None = None) -> None:
         self.name = name
         self._home = str(home or Path.home())
+        self._running: set[int] = set()
 
     def run(self, words: Sequence[str], *, timeout_s: float = 60, stdin: bytes = b"") -> Completed:
         """Run a command."""
@@ -89,7 +90,10 @@ class LocalConnector:
         return transfer.free_bytes(self, path)
 
     def close(self) -> None:
-        """Do nothing: no connection is open."""
+        """End what is running; may be called from another thread."""
+        for process in list(self._running):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process, signal.SIGKILL)
 
     def _run(
         self,
@@ -111,7 +115,7 @@ class LocalConnector:
                 )
             except (FileNotFoundError, PermissionError):
                 return Completed(127, b"", f"{words[0]}: not found".encode())
-            with _ended(process):
+            with _ended(process), self._known(process.pid):
                 talk(process)
                 try:
                     stdout, _ = process.communicate(timeout=timeout_s)
@@ -120,6 +124,14 @@ class LocalConnector:
             errors.seek(0)
             status = process.returncode
             return Completed(status if status >= 0 else 128 - status, stdout, errors.read())
+
+    @contextlib.contextmanager
+    def _known(self, process: int) -> Iterator[None]:
+        self._running.add(process)
+        try:
+            yield
+        finally:
+            self._running.discard(process)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deployment import transfer
 from deployment.connector import Completed, check, failure, script
 from deployment.errors import (
     CommandError,
@@ -92,6 +93,25 @@ def test_a_transfer_goes_on_where_it_was_cut(here: LocalConnector, home: Path, b
 def test_the_rest_of_another_file_is_not_used(here: LocalConnector, home: Path, big: Path, rest: bytes) -> None:
     (home / "b.part").write_bytes(rest)
     assert here.put(big, "b") == 3_000_000
+    assert (home / "b").read_bytes() == big.read_bytes()
+
+
+def test_a_link_that_breaks_leaves_what_arrived(here: LocalConnector, home: Path, big: Path) -> None:
+    words = script(transfer._FRESH, "b", transfer.file_sha256(big), "3000000")
+    assert here.run(words, stdin=big.read_bytes()[:2_000_000]).status != 0
+    assert here.put(big, "b") == 1_000_000
+    assert (home / "b").read_bytes() == big.read_bytes()
+
+
+def test_the_writer_of_a_broken_link_does_no_harm(here: LocalConnector, home: Path, big: Path) -> None:
+    (home / "b.part").write_bytes(big.read_bytes()[:1_000_000])
+    with (home / "b.part").open("ab") as old:
+
+        def late(done: int, total: int) -> None:
+            old.write(b"late")
+            old.flush()
+
+        assert here.put(big, "b", progress=late) == 2_000_000
     assert (home / "b").read_bytes() == big.read_bytes()
 
 

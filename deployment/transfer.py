@@ -21,7 +21,7 @@ __all__ = ["BLOCK_BYTES", "Channel", "download", "file_sha256", "free_bytes", "r
 BLOCK_BYTES = 1 << 18
 _HASH_BYTES_PER_S = 5_000_000
 """An old board under load hashes at least this fast; sets how long we wait."""
-_DAMAGED = 9
+_SHORT, _DAMAGED = 8, 9
 
 _LOOK = """
 if [ -f "$1" ] && [ "$(wc -c < "$1")" -eq "$2" ] && [ "$(sha256sum < "$1" | cut -d ' ' -f 1)" = "$3" ]
@@ -30,19 +30,29 @@ if [ -d "$1" ]; then echo "$1: Is a directory" >&2; exit 1; fi
 mkdir -p "$(dirname "$1")"
 if [ -f "$1.part" ]; then size=$(wc -c < "$1.part"); else size=0; fi
 if [ "$size" -gt "$2" ]; then size=0; fi
-echo "$((size)) $(head -c "$size" "$1.part" 2> /dev/null | sha256sum | cut -d ' ' -f 1)"
+if [ "$size" -gt 0 ]; then
+  # The writer of a broken link may live on for a while: from now on, in a file of its own.
+  cp "$1.part" "$1.part.new"
+  mv -f "$1.part.new" "$1.part"
+  size=$(wc -c < "$1.part")
+fi
+free=$(stat -f -c '%a %S' "$(dirname "$1")")
+echo "$((size)) $free $(head -c "$size" "$1.part" 2> /dev/null | sha256sum | cut -d ' ' -f 1)"
 """
+# A command whose link broke reads the end of its input like any other: what it has is a part, and stays.
 _FINISH = f"""
+[ "$(wc -c < "$1.part")" -eq "$3" ] || exit {_SHORT}
 [ "$(sha256sum < "$1.part" | cut -d ' ' -f 1)" = "$2" ] || {{ rm -f "$1.part"; exit {_DAMAGED}; }}
 mv -f "$1.part" "$1"
 """
-_FRESH = 'cat > "$1.part"' + _FINISH
+_FRESH = 'rm -f "$1.part"; cat > "$1.part"' + _FINISH
 _GO_ON = 'cat >> "$1.part"' + _FINISH
 _SHA = """if [ -f "$1" ]; then sha256sum < "$1" | cut -d ' ' -f 1; fi"""
+# Not df and awk: Android before 12 has no awk. Not multiplied there: its shell counts in 32 bits.
 _FREE = """
 path=$1
 while [ ! -e "$path" ]; do path=$(dirname "$path"); done
-df -Pk "$path" | tail -n 1 | awk '{ print $4 }'
+stat -f -c '%a %S' "$path"
 """
 # A log may grow while it is read: what is there now is what is fetched.
 _SIZE_AND_SHA = """
@@ -80,26 +90,25 @@ def upload(channel: Channel, source: Path, target: str, progress: Progress) -> i
     """Put a file on the device, as `deployment.connector.Connector.put` promises."""
     try:
         with source.open("rb") as file:
-            return _upload(channel, file, target, progress)
+            return _upload(channel, file, file_sha256(source), target, progress)
     except DeploymentError:
         raise
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DeploymentError(f"{source}: cannot be read: {(error.strerror or str(error)).lower()}") from None
 
 
-def _upload(channel: Channel, file: BinaryIO, target: str, progress: Progress) -> int:
+def _upload(channel: Channel, file: BinaryIO, digest: str, target: str, progress: Progress) -> int:
     total = os.fstat(file.fileno()).st_size
-    digest = _sha256(file, total)
     patience_s = 60 + total / _HASH_BYTES_PER_S
     looked = check(channel, script(_LOOK, target, str(total), digest), timeout_s=2 * patience_s).text
     if looked == "whole":
         progress(total, total)
         return 0
-    size, _, prefix = looked.partition(" ")
-    done = int(size)
+    size, blocks, block_bytes, prefix = looked.split()
+    done, free = int(size), int(blocks) * int(block_bytes)
     if _sha256(file, done) != prefix:
         done = 0
-    if total - done > (free := free_bytes(channel, target)):
+    if total - done > free:
         raise NoSpaceError(
             channel.name,
             f"{target} needs {(total - done) / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free",
@@ -107,8 +116,10 @@ def _upload(channel: Channel, file: BinaryIO, target: str, progress: Progress) -
         )
     file.seek(done)
     progress(done, total)
-    words = script(_GO_ON if done else _FRESH, target, digest)
+    words = script(_GO_ON if done else _FRESH, target, digest, str(total))
     completed = channel.feed(words, file, done, total, progress, wait_s=patience_s)
+    if completed.status == _SHORT:
+        raise IntegrityError(channel.name, f"{target} arrived in part", "is somebody else writing it? Run this again")
     if completed.status == _DAMAGED:
         raise IntegrityError(channel.name, f"{target} arrived damaged, and was removed", "run this again")
     if completed.status != 0:
@@ -167,7 +178,8 @@ def remote_sha256(channel: Channel, path: str) -> str | None:
 
 def free_bytes(channel: Channel, path: str) -> int:
     """Return the bytes that may be written at a path or its nearest parent."""
-    return int(check(channel, script(_FREE, path)).text) * 1024
+    blocks, size = check(channel, script(_FREE, path)).text.split()
+    return int(blocks) * int(size)
 
 
 def file_sha256(path: Path) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -138,6 +141,19 @@ def test_whom_it_does_not_let_in(host: SshHost, known: Path, tmp_path: Path, mon
         assert text in str(caught.value)
     with pytest.raises(DeployError, match=r"board: "):
         SshConnector(dataclasses.replace(entry(host), key=garbage), known)
+
+
+def test_the_agents_keys_are_tried(host: SshHost, known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
+    agent = dict(re.findall(r"(SSH_\w+)=([^;]+);", started))
+    try:
+        monkeypatch.setenv("SSH_AUTH_SOCK", agent["SSH_AUTH_SOCK"])
+        subprocess.run(["ssh-add", "-q", str(host.key)], check=True)
+        connector = SshConnector(dataclasses.replace(entry(host), key=None), known)
+        assert connector.run(["echo", "in"]).text == "in"
+        connector.close()
+    finally:
+        os.kill(int(agent["SSH_AGENT_PID"]), signal.SIGTERM)
 
 
 def test_where_nobody_is(host: SshHost, known: Path) -> None:

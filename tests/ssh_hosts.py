@@ -17,6 +17,7 @@ import pytest
 __all__ = ["SshHost", "cabled_host", "loopback_host", "make_key"]
 
 _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+_SFTP = shutil.which("sftp-server", path="/usr/lib/openssh:/usr/libexec/openssh:/usr/lib/ssh")
 
 
 class SshHost:
@@ -69,7 +70,7 @@ class SshHost:
             "PermitRootLogin": "yes",
             "MaxStartups": 100,
             "ForceCommand": f"cd '{self.home}' && HOME='{self.home}' exec sh -c \"$SSH_ORIGINAL_COMMAND\"",
-            "Subsystem": "sftp internal-sftp",
+            "Subsystem": f"sftp {_SFTP}",  # what scp uses; we do not
         }
         words = [_SSHD, "-D", "-e", "-f", "/dev/null"]
         for name, value in options.items():

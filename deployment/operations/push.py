@@ -66,7 +66,7 @@ rm -rf "$place.wheels"
 
 # Lines of standard input: sha256, whether to unpack, name.
 _UNPACK = (
-    'root=$(cd "$1" && pwd -P) id=$2 python=$3'
+    'root=$(cd "$1" && pwd -P) id=$2 python=$3 run=$4 key=$5 supervise=$6 blobs=$7'
     + _CHECK
     + """
 place=$root/releases/$id
@@ -78,12 +78,13 @@ while read -r sha unpack name; do
   if [ "$unpack" = yes ]; then "$python" -m zipfile -e "$root/blobs/$sha" "$place.new/$name"
   else ln -s "../../blobs/$sha" "$place.new/$name"; fi
 done
-for file in run.sh key.sh supervise.sh blobs; do mv "$root/$file.$id" "$place.new/$file"; done
+printf %s "$run" > "$place.new/run.sh"
+printf %s "$key" > "$place.new/key.sh"
+printf %s "$supervise" > "$place.new/supervise.sh"
+printf %s "$blobs" > "$place.new/blobs"
 mv "$place.new" "$place"
 """
 )
-
-_WRITE = 'mkdir -p "$(dirname "$1")"; cat > "$1"'
 
 _SWITCH = """
 root=$1
@@ -101,7 +102,6 @@ root=$1
 current=$(basename "$(readlink "$root/current")")
 previous=$(basename "$(readlink "$root/previous" 2> /dev/null || true)")
 rm -rf "$root"/releases/*.new "$root"/environments/*.wheels
-rm -f "$root"/run.sh.* "$root"/key.sh.* "$root"/supervise.sh.* "$root"/blobs.*
 for release in "$root"/releases/*; do
   case $(basename "$release") in "$current" | "$previous") ;; *) rm -rf "$release" ;; esac
 done
@@ -233,13 +233,11 @@ def _make_environment(connector: Connector, device: DeviceEntry, release: Releas
 
 
 def _unpack(connector: Connector, device: DeviceEntry, release: Release) -> int:
-    root = device.directory
     blobs = "".join(f"{part.sha256}\n" for part in release.blobs)
-    texts = {"run.sh": release.run, "key.sh": release.key, "supervise.sh": SUPERVISOR, "blobs": blobs}
-    for name, text in texts.items():
-        check(connector, script(_WRITE, f"{root}/{name}.{release.id}"), stdin=text.encode())
     lines = "".join(f"{part.sha256} {'yes' if part.unpack else 'no'} {part.name}\n" for part in release.parts)
-    check(connector, script(_UNPACK, root, release.id, device.python), timeout_s=900, stdin=lines.encode())
+    texts = (release.run, release.key, SUPERVISOR, blobs)
+    words = script(_UNPACK, device.directory, release.id, device.python, *texts)
+    check(connector, words, timeout_s=900, stdin=lines.encode())
     return 0
 
 

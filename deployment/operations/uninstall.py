@@ -11,7 +11,7 @@ from deployment.operations.stop import stop_steps
 from deployment.service import UNIT_NAME
 from deployment.steps import Step
 
-__all__ = ["remove_empty_directory", "uninstall"]
+__all__ = ["uninstall"]
 
 _LOOK = """
 if [ ! -d "$1" ]; then exit; fi
@@ -31,7 +31,6 @@ _REMOVE_UNIT = """
 unit=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/$1
 [ ! -e "$unit" ] || { rm -f "$unit" && systemctl --user daemon-reload; }
 """
-_REMOVE_DIRECTORY = '[ ! -d "$1" ] || rmdir "$1" 2> /dev/null || true'
 
 
 def uninstall(connector: Connector, device: DeviceEntry, *, forget_key: bool = False) -> Iterator[Step]:
@@ -54,11 +53,6 @@ def uninstall(connector: Connector, device: DeviceEntry, *, forget_key: bool = F
             lambda progress: _done(connector, script(_REMOVE, device.directory, keep)),
         )
         yield Step("remove the service", lambda progress: _done(connector, script(_REMOVE_UNIT, UNIT_NAME)))
-
-
-def remove_empty_directory(connector: Connector, device: DeviceEntry) -> None:
-    """Remove the device's directory if nothing is left in it."""
-    check(connector, script(_REMOVE_DIRECTORY, device.directory))
 
 
 def _done(connector: Connector, words: list[str]) -> int:

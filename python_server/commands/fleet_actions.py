@@ -56,6 +56,8 @@ def _each(
     from python_server.commands.fleet_watch import choose_watcher
 
     inventory, devices = _chosen(options)
+    for device in devices:
+        device.ask()
     with choose_watcher([device.name for device in devices], quiet=options.json) as watcher:
         runner: Runner = Runner(
             inventory,
