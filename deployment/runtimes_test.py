@@ -76,7 +76,7 @@ REFUSED = {
         Platform("aarch64", (3, 8), (2, 27), jetpack=4),
         ["Python 3.8", "3.9 to 3.13", "standalone Python 3.10"],
     ),
-    "JetPack 5": (Platform("aarch64", (3, 8), (2, 31), jetpack=5), ["JetPack 5", "container image"]),
+    "JetPack 5": (Platform("aarch64", (3, 8), (2, 31), jetpack=5), ["Python 3.8", "python3.9-venv", "container image"]),
     "Debian 10": (Platform("aarch64", (3, 7), (2, 28)), ["Python 3.7", "standalone"]),
     "Pi Zero": (Platform("armv6l", (3, 11), (2, 36)), ["armv6l", "no runtime"]),
     "Alpine": (Platform("aarch64", (3, 12), None), ["not glibc", "container"]),

@@ -7,10 +7,13 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from edge_client.errors import EdgeError, SettingsError
 from model_export.errors import BundleError
+
+if TYPE_CHECKING:
+    from edge_client.trainer import Trainer
 
 __all__ = ["main"]
 
@@ -33,8 +36,15 @@ examples:
 """
 
 
-def main(arguments: Optional[Sequence[str]] = None) -> int:
+def main(arguments: Optional[Sequence[str]] = None, *, make_trainer: Optional[Callable[..., Trainer]] = None) -> int:
     """Run the command line.
+
+    Parameters
+    ----------
+    arguments
+        Words after the program's name; None takes the process's own.
+    make_trainer
+        What trains, where that is not `edge_client.Trainer`; see `edge_client.worker.Worker`.
 
     Returns
     -------
@@ -51,7 +61,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if options.command == "key":
             _print_key(options.state, options.format)
         else:
-            _run(options)
+            _run(options, make_trainer)
     except SettingsError as error:
         return _fail(error, 2)
     except (EdgeError, BundleError) as error:
@@ -76,12 +86,13 @@ def _print_key(state_directory: Path, form: str) -> None:
     print(text.rstrip("\n"))
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Trainer]]) -> None:
     from edge_client.bundle_store import BundleStore
     from edge_client.client import ClientConfig, run_client
     from edge_client.feature_cache import FeatureCache
     from edge_client.local_weights import LocalWeights
     from edge_client.memory import return_large_blocks
+    from edge_client.trainer import Trainer
     from edge_client.worker import Worker
 
     return_large_blocks()
@@ -122,6 +133,7 @@ def _run(options: argparse.Namespace) -> None:
         ),
         trusted_key=trusted_key,
         local_weights=LocalWeights(options.state / "weights"),
+        make_trainer=make_trainer or Trainer,
     )
     run_client(config, worker.handle)
 

@@ -13,7 +13,7 @@ from edge_client.data import Dataset, as_network_input
 from edge_client.errors import DataError, WeightsError
 from edge_client.feature_cache import FeatureCache, feature_key
 from edge_client.fit import FitResult, fit
-from edge_client.runtime import SignatureRunner, available_runtime, load_interpreter
+from edge_client.runtime import Interpreter, SignatureRunner, available_runtime, load_interpreter
 from model_export.bundle import MODEL, Bundle
 
 __all__ = ["Trainer"]
@@ -32,6 +32,9 @@ class Trainer:
         PEM of the public key that must have signed the bundle; None accepts any or no signature.
     feature_cache
         Where `cached_features` keeps features for other runs; None keeps them in memory alone.
+    interpreter
+        Makes what runs the model's signatures, where that is not a TensorFlow Lite runtime. A frozen base is always
+        TensorFlow Lite's.
 
     Raises
     ------
@@ -48,15 +51,20 @@ class Trainer:
         num_threads: Optional[int] = None,
         trusted_key: Optional[bytes] = None,
         feature_cache: Optional[FeatureCache] = None,
+        interpreter: Optional[Callable[[Bundle], Interpreter]] = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, trusted_key=trusted_key)
         self.manifest = self.bundle.manifest
-        self.runtime = available_runtime()
         self.num_threads = num_threads
-        self._interpreter = load_interpreter(self.bundle.read(MODEL), num_threads=num_threads, runtime=self.runtime)
+        if interpreter is None:
+            self.runtime = available_runtime()
+            self._interpreter = load_interpreter(self.bundle.read(MODEL), num_threads=num_threads, runtime=self.runtime)
+        else:
+            self._interpreter = interpreter(self.bundle)
+            self.runtime = str(getattr(self._interpreter, "name", type(self._interpreter).__name__))
         self._base: Optional[FrozenBase] = None
         if "features" in self.manifest.signatures:
-            self._base = FrozenBase(self.bundle, num_threads=num_threads, runtime=self.runtime)
+            self._base = FrozenBase(self.bundle, num_threads=num_threads, runtime=available_runtime())
         self._runners: dict[str, SignatureRunner] = {}
         self._feature_cache = feature_cache
         self._cached: Optional[tuple[Dataset, np.ndarray]] = None

@@ -86,6 +86,8 @@ class Worker:
         Where the client keeps its own weights between rounds; None: it keeps none.
     on_step
         Called with steps done and planned.
+    make_trainer
+        What trains, where that is not `Trainer` itself: called as that is.
 
     Raises
     ------
@@ -108,6 +110,7 @@ class Worker:
         trusted_key: Optional[bytes] = None,
         local_weights: Optional[LocalWeights] = None,
         on_step: Optional[Callable[[int, int], None]] = None,
+        make_trainer: Callable[..., Trainer] = Trainer,
     ) -> None:
         self.name = name or f"{platform.node()}-{Path(data).stem}"
         self.processor = processor
@@ -120,6 +123,7 @@ class Worker:
         self._feature_cache = feature_cache
         self._local_weights = local_weights
         self._on_step = on_step
+        self._make_trainer = make_trainer
         self._store = bundle if isinstance(bundle, BundleStore) else None
         first = bundle.current() if isinstance(bundle, BundleStore) else Bundle.load(bundle, trusted_key=trusted_key)
         self._job = self._open(first) if first is not None else None
@@ -169,7 +173,7 @@ class Worker:
             KEEPS_WEIGHTS: self._local_weights is not None,
             CODECS: " ".join(codecs.FAMILIES),
             "model": job.trainer.manifest.name if job else "",
-            "runtime": available_runtime(),
+            "runtime": job.trainer.runtime if job else available_runtime(),
             "threads": self._num_threads or 0,
             "system": platform.platform(),
             "machine": platform.machine(),
@@ -180,7 +184,7 @@ class Worker:
         }
 
     def _open(self, bundle: Bundle) -> _Job:
-        trainer = Trainer(bundle, num_threads=self._num_threads, feature_cache=self._feature_cache)
+        trainer = self._make_trainer(bundle, num_threads=self._num_threads, feature_cache=self._feature_cache)
         manifest = trainer.manifest
         dataset = load_dataset(self._data, manifest.input, manifest.classes)
         test = load_dataset(self._test_data, manifest.input, manifest.classes) if self._test_data else dataset
@@ -276,7 +280,7 @@ class Worker:
             "name": self.name,
             "energy-method": energy.method if energy else "none",
             "energy-source": energy.source if energy else "the energy source failed during this interval",
-            "runtime": available_runtime(),
+            "runtime": self._job.trainer.runtime if self._job else available_runtime(),
         }
 
 

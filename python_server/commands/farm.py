@@ -48,7 +48,7 @@ examples:
   pocketfleet farm estimate farm.toml
   pocketfleet farm run farm.toml --dry-run
   pocketfleet farm run farm.toml --yes -o night-1
-  pocketfleet farm status night-1
+  pocketfleet farm status night-1 --json | jq '.[] | select(.result == "FAILED")'
   pocketfleet farm stop night-1
   pocketfleet farm collect night-1 --into runs/digits-20261121-220000
 """

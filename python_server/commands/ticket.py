@@ -25,6 +25,7 @@ class Ticket:
     )
     examples = """\
 examples:
+  pocketfleet ticket digits.toml --prefix night --devices 5
   export FARM_TICKET=$(pocketfleet ticket digits.toml --prefix night --devices 5 --hours 3)
   pocketfleet farm run farm.toml          # with: ticket = { env = "FARM_TICKET" }
 """
