@@ -25,7 +25,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,19 +198,25 @@ def local_loss(run: CaseRun) -> float:
 
 
 def rows_of(results: Mapping[str, Sequence[CaseRun]], ratios: Mapping[str, float]) -> list[dict[str, str]]:
-    """Return the table's rows."""
+    """Return the table's rows: networks that have been trained, or measured at least."""
+
+    def cell(values: Iterable[float | None], form: str = ".3f") -> str:
+        known = [value for value in values if value is not None]
+        return mean_and_range(known, form) if known else "–"
+
     rows = []
-    for name, runs in results.items():
-        paper = NETWORKS[name]
-        last = [run.rounds[-1] for run in runs]
+    for name, paper in NETWORKS.items():
+        runs = results.get(name, [])
+        if not runs and name not in ratios:
+            continue
         rows.append(
             {
                 "network": paper.title,
-                "loss of local training, last round": mean_and_range([local_loss(run) for run in runs]),
-                "accuracy on the clients' images": mean_and_range([row.client_accuracy or 0.0 for row in last]),
-                "server: final accuracy": mean_and_range([run.final for run in runs]),
-                "best": mean_and_range([run.best for run in runs]),
-                "server: loss": mean_and_range([row.loss or 0.0 for row in last], ".2f"),
+                "loss of local training, last round": cell(map(local_loss, runs)),
+                "accuracy on the clients' images": cell(run.rounds[-1].client_accuracy for run in runs),
+                "server: final accuracy": cell(run.final for run in runs),
+                "best": cell(run.best for run in runs),
+                "server: loss": cell((run.rounds[-1].loss for run in runs), ".2f"),
                 "epoch, times V2's": f"{ratios[name]:.2f}" if name in ratios else "–",
                 "paper: local, server accuracy": f"{paper.local_accuracy:.3f}, {paper.server_accuracy:.3f}",
                 "paper: local, server loss": f"{paper.local_loss:.3f}, {paper.server_loss:.2f}",
