@@ -24,10 +24,9 @@ from deployment.errors import (
     UnauthorisedError,
     UnreachableError,
 )
-from tests.android_root import AndroidRoot, Answer, missing_for_android_root
+from tests.android_root import AndroidRoot, Answer
 from tests.emulated_adbd import EmulatedAdbd
-
-pytestmark = pytest.mark.skipif(bool(missing_for_android_root()), reason=missing_for_android_root())
+from tests.java_client import missing
 
 SIZE = 3_000_000
 
@@ -271,7 +270,7 @@ GOOGLE = shutil.which("adb")
 def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Start a server of the ``adb`` program for this test alone."""
     if GOOGLE is None:
-        pytest.skip("needs adb")
+        missing("no adb (Debian: apt install adb)")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
