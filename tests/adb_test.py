@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -23,10 +24,9 @@ from deployment.errors import (
     UnauthorisedError,
     UnreachableError,
 )
-from tests.android_root import AndroidRoot, Answer, missing_for_android_root
+from tests.android_root import AndroidRoot, Answer
 from tests.emulated_adbd import EmulatedAdbd
-
-pytestmark = pytest.mark.skipif(bool(missing_for_android_root()), reason=missing_for_android_root())
+from tests.java_client import missing
 
 SIZE = 3_000_000
 
@@ -151,11 +151,24 @@ def test_a_command_that_takes_too_long(phone: AdbConnector) -> None:
     assert phone.run(["echo", "again"]).text == "again"
 
 
-def test_one_thread_may_end_what_another_waits_for(phone: AdbConnector) -> None:
-    phone.run(["true"])
-    threading.Timer(0.3, phone.close).start()
+def _close_while_it_runs(connector: AdbConnector, root: AndroidRoot) -> None:
+    """Let another thread close a connection while a command runs."""
+    begun = root.file("/data/local/tmp/begun")
+
+    def close() -> None:
+        while not begun.exists():
+            time.sleep(0.02)
+        connector.close()
+
+    thread = threading.Thread(target=close)
+    thread.start()
     with pytest.raises(LostLinkError, match="pixel: the connection broke"):
-        phone.run(["sleep", "5"])
+        connector.run(script("true > begun; sleep 20"))
+    thread.join()
+
+
+def test_one_thread_may_end_what_another_waits_for(phone: AdbConnector, root: AndroidRoot) -> None:
+    _close_while_it_runs(phone, root)
 
 
 def test_what_is_not_there(phone: AdbConnector, tmp_path: Path) -> None:
@@ -257,7 +270,7 @@ GOOGLE = shutil.which("adb")
 def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Start a server of the ``adb`` program for this test alone."""
     if GOOGLE is None:
-        pytest.skip("needs adb")
+        missing("no adb (Debian: apt install adb)")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
@@ -296,9 +309,7 @@ def test_through_the_server_of_googles_adb(
     assert (tmp_path / "back").read_bytes() == big.read_bytes()
     with pytest.raises(CommandTimeoutError):
         connector.run(["sleep", "5"], timeout_s=0.3)
-    threading.Timer(0.3, connector.close).start()
-    with pytest.raises(LostLinkError):
-        connector.run(["sleep", "5"])
+    _close_while_it_runs(connector, root)
     assert connector.run(["true"], stdin=os.urandom(1_000_000)).status == 0
     root.file("/data/local/tmp/b").unlink()
     adbd.faults.cut_after = 1_000_000

@@ -28,11 +28,8 @@ from deployment.managed import app_plan
 from deployment.steps import Report, Step, carry_out
 from model_export.bundle import write_bundle
 from model_export.bundle_test import FILES, MANIFEST_VALUE
-from tests.android_root import missing_for_android_root
 from tests.emulated_adbd import EmulatedAdbd
 from tests.emulated_phone import FILE_SETTINGS, LIMITS, STATUS, WORD_SETTINGS, EmulatedPhone, built_apk
-
-pytestmark = pytest.mark.skipif(bool(missing_for_android_root()), reason=missing_for_android_root())
 
 APK_BYTES = 400_000
 ACTIONS = ("CONFIGURE", "STATUS", "STOP", "KEY")

@@ -14,7 +14,11 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["AndroidRoot", "missing_for_android_root"]
+import pytest
+
+from tests.java_client import missing
+
+__all__ = ["AndroidRoot", "Answer"]
 
 Answer = tuple[int, str]
 _ASKED = ("am", "pm", "getprop", "dumpsys", "logcat", "run-as", "pidof")
@@ -31,14 +35,6 @@ exit "$status"
 """
 
 
-def missing_for_android_root() -> str:
-    """Return what this machine lacks for one; empty: nothing."""
-    lacking = [program for program in ("toybox", "mksh-static", "chroot") if _find(program) is None]
-    if lacking:
-        return f"needs {', '.join(lacking)}"
-    return "" if os.geteuid() == 0 else "needs root for chroot"
-
-
 class AndroidRoot:
     """The folder.
 
@@ -51,6 +47,10 @@ class AndroidRoot:
     """
 
     def __init__(self, path: Path, answer: Callable[[Sequence[str]], Answer]) -> None:
+        if lacking := [program for program in ("toybox", "mksh-static", "chroot") if _find(program) is None]:
+            missing(f"an Android-like folder needs {', '.join(lacking)} (Debian: apt install mksh toybox)")
+        if os.geteuid() != 0:
+            pytest.skip("chroot needs root")
         self.path = path
         self._answer = answer
         for name in ("system/bin", "dev/android", "data/local/tmp", "data/app", "sdcard/Android/data", "proc", "sys"):

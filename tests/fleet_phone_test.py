@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 
 from python_server.cli import main
-from tests.android_root import missing_for_android_root
 from tests.emulated_adbd import EmulatedAdbd
 from tests.emulated_phone import EmulatedPhone
-
-pytestmark = pytest.mark.skipif(bool(missing_for_android_root()), reason=missing_for_android_root())
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.java_client import missing
+
 __all__ = ["RealAdbd", "cabled_adbd"]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,8 +75,11 @@ class RealAdbd:
 @contextlib.contextmanager
 def cabled_adbd(folder: Path) -> Iterator[RealAdbd]:
     """Run it with a file system of its own in ``folder``."""
-    if os.geteuid() != 0 or shutil.which("ip") is None or shutil.which("mmdebstrap") is None:
-        pytest.skip("needs root, iproute2 and mmdebstrap")
+    if os.geteuid() != 0:
+        pytest.skip("chroot and network namespaces need root")
+    for program, package in (("ip", "iproute2"), ("mmdebstrap", "mmdebstrap")):
+        if shutil.which(program) is None:
+            missing(f"no {program} (Debian: apt install {package})")
     made = subprocess.run([ROOT / "scripts" / "adbd_root"], capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
     subprocess.run(["cp", "-a", made.stdout.strip(), str(folder / "root")], check=True)

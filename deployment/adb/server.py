@@ -151,12 +151,12 @@ class _ServerStream:
             if readable:
                 self._collect()
             if writable and not self._closed:
-                self._socket.setblocking(False)
                 try:
+                    self._socket.setblocking(False)
                     rest = rest[self._socket.send(rest) :]
                 except BlockingIOError:
                     pass
-                except (BrokenPipeError, ConnectionResetError):
+                except OSError:
                     self._closed = True
         return not self._closed
 
@@ -178,7 +178,9 @@ class _ServerStream:
     def _collect(self) -> None:
         try:
             data = self._socket.recv(_BLOCK_BYTES)
-        except ConnectionResetError:
+        except BlockingIOError:
+            return
+        except OSError:  # reset, or closed by another thread
             data = b""
         if data:
             self._arrived.append(data)

@@ -94,8 +94,9 @@ class TcpTransport:
         self.socket.close()
 
     def _timed(self, call: Callable[..., Any], argument: object) -> Any:
-        self.socket.settimeout(left_s(self.deadline))
+        seconds = left_s(self.deadline)
         try:
+            self.socket.settimeout(seconds)
             return call(argument)
         except TimeoutError as error:
             if error.errno is not None:  # the kernel's word for a dead link, and not our deadline
