@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         folder = Path(temporary)
-        boards = [stack.enter_context(cabled_host(folder / f"host{n}", n)) for n in range(options.boards)]
+        boards = [stack.enter_context(cabled_host(folder / f"host{n}")) for n in range(options.boards)]
         inventory = trusted(folder, boards, options.fleet)
         big = folder / "big"
         big.write_bytes(os.urandom(options.megabytes * 1_000_000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -17,6 +18,7 @@ import pytest
 __all__ = ["SshHost", "cabled_host", "loopback_host", "make_key"]
 
 _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+_numbers = itertools.count()
 _SFTP = shutil.which("sftp-server", path="/usr/lib/openssh:/usr/libexec/openssh:/usr/lib/ssh")
 
 
@@ -123,11 +125,12 @@ def loopback_host(folder: Path) -> Iterator[SshHost]:
 
 
 @contextlib.contextmanager
-def cabled_host(folder: Path, number: int = 0) -> Iterator[SshHost]:
+def cabled_host(folder: Path) -> Iterator[SshHost]:
     """Run a host in a network namespace of its own, at the other end of a virtual cable."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("network namespaces need root and iproute2")
-    name = f"pf{os.getpid() % 100_000}{number}"
+    number = next(_numbers)  # the kernel takes its time to forget a namespace
+    name = f"p{os.getpid() % 1_000_000}.{number}"
     network = f"10.{90 + os.getpid() % 100}.{number}"
     space, cable = f"{name}s", f"{name}c"
     made = subprocess.run(["ip", "netns", "add", space], capture_output=True, check=False)
@@ -158,4 +161,5 @@ def cabled_host(folder: Path, number: int = 0) -> Iterator[SshHost]:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), 9)
+        subprocess.run(["ip", "link", "del", cable], capture_output=True, check=False)
         subprocess.run(["ip", "netns", "del", space], check=False)
