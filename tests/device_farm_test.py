@@ -10,8 +10,9 @@ from typing import Any, Callable
 import botocore.loaders
 import pytest
 
-from deployment.device_farm import FarmRecord, runs, uploads
+from deployment.device_farm import FarmRecord, phone_program, runs, uploads
 from python_server.cli import main
+from tests import farm_phone
 from tests.device_farm_service import FarmDouble, violations
 
 Farm = Callable[..., tuple[int, str, str]]
@@ -85,6 +86,19 @@ def test_the_check_of_the_model_finds_what_is_wrong() -> None:
     found = " ".join(violations({"run": wrong}, run, "r"))
     for word in ("arn is 'no-arn'", "enum", "bogus is unknown", "totalJobs", "'2', no double", "outside 32"):
         assert word in found
+
+
+def test_the_stand_in_asks_no_more_of_the_app_than_there_is() -> None:
+    app = Path(__file__).parent.parent / "android_app/app/src/main"
+    names = (app / "java/org/pocketfleet/app/Arguments.java").read_text()
+    for name in {*farm_phone.CONFIGURABLE, "rounds", "minutes", "out"}:
+        assert f'case "{name}":' in names
+    manifest = (app / "AndroidManifest.xml").read_text()
+    assert f'package="{phone_program.APP}"' in manifest
+    for component in (phone_program.RECEIVER, phone_program.INSTRUMENTATION):
+        assert f'android:name="{component.partition("/")[2]}"' in manifest
+    for action in ("KEY", "CONFIGURE"):
+        assert f'android:name="org.pocketfleet.{action}"' in manifest
 
 
 def test_a_run_from_plan_to_results(service: FarmDouble, farm: Farm, tmp_path: Path) -> None:
