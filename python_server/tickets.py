@@ -143,7 +143,7 @@ class EnrolDesk:
         try:
             given = json.loads(body)
             ticket, name, key = (str(given[field]) for field in ("ticket", "name", "key"))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return 400, "a ticket, a name and a key are expected"
         try:
             return 200, self._tickets.redeem(ticket, name, key.encode())
