@@ -50,7 +50,8 @@ class KerasNetwork:
         manifest = bundle.manifest
         self.manifest = manifest
         try:
-            model = keras.saving.deserialize_keras_object(json.loads(bundle.network()), safe_mode=True)
+            with keras.StatelessScope(initialize_variables=False):  # values come from outside
+                model = keras.saving.deserialize_keras_object(json.loads(bundle.network()), safe_mode=True)
         except (ValueError, TypeError, KeyError) as error:
             raise BundleFormatError(f"{bundle.path}: {NETWORK} cannot be read: {error}") from None
         self._made = {layer.name: layer for layer in model.layers}

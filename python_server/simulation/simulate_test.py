@@ -43,6 +43,7 @@ _TWENTY = """
 [server]
 round_deadline_s = {deadline}
 [simulation]
+backend = "tflite"
 data = "train.npz"
 devices = 20
 partition = "dirichlet"
