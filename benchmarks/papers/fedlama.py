@@ -189,7 +189,7 @@ def layer_rows(found: Mapping[str, Sequence[CaseRun]]) -> list[dict[str, str]]:
             sizes = run.rounds[0].strategy_state["sizes"]
             cycles = [row.strategy_state["intervals"] for row in run.rounds[case.phi :: case.phi]]
             for layer, size in sizes.items():
-                row = rows.setdefault(layer, {"layer": f"`{layer}`", "variables' elements": f"{size:,}"})
+                row = rows.setdefault(layer, {"layer": f"`{layer}`", "parameters": f"{size:,}"})
                 row[name] = f"{100 * sum(chosen[layer] > 1 for chosen in cycles) / len(cycles):.0f} %"
     return list(rows.values())
 
@@ -208,7 +208,7 @@ def plot(setting: Setting, found: Mapping[str, Sequence[CaseRun]], folder: Path)
     for key, lines, title, x, y in (
         ("steps", by_step, "Accuracy by local steps", "local steps", "accuracy"),
         ("bytes", by_bytes, "Accuracy by traffic", "traffic of all devices, MB", "accuracy"),
-        ("intervals", rare, "Elements with the long interval", "local steps", "share of all variables' elements"),
+        ("intervals", rare, "Parameters with the long interval", "local steps", "share of all parameters"),
     ):
         if lines:
             draw(folder / f"fedlama-{key}.svg", lines, title, x, y)
