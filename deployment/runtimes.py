@@ -217,9 +217,14 @@ def _check(device: str, platform: Platform) -> None:
 
 def _older(platform: Platform) -> str:
     """Return what to do about a Python that is too old."""
-    if platform.jetpack in (4, 5):
+    if platform.jetpack == 5:
         return (
-            f"JetPack {platform.jetpack} brings {_python(platform)} and will get no newer one: use the container image "
+            "install Ubuntu's packages python3.9 and python3.9-venv and name python3.9 as the device's `python`, or "
+            "use the container image edge_client/images/jetson.Dockerfile (docs/boards.md)"
+        )
+    if platform.jetpack == 4:
+        return (
+            f"JetPack 4 with {_python(platform)} will get no newer one: use the container image "
             "edge_client/images/jetson.Dockerfile, which brings its own Python, or put a standalone Python 3.10 on the "
             "board and name it as the device's `python` (docs/boards.md)"
         )
