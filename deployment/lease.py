@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from deployment.connector import Connector, failure, script
-from deployment.errors import BusyError
+from deployment.errors import BusyError, DeployError
 
 __all__ = ["LEASE_S", "Lease"]
 
@@ -90,12 +90,9 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Over a broken link nothing can be given back; then it ends by itself.
-        try:
-            self._connector.run(script(_GIVE_BACK, self._directory, self._token), timeout_s=20)
-        except Exception:
-            if error is None:
-                raise
+        # Where it cannot be given back, over a broken link say, it ends by itself. What was done is done.
+        with contextlib.suppress(DeployError):
+            self._connector.run(script(_GIVE_BACK, self._directory, self._token))
 
     def keep_for(self, seconds: float) -> None:
         """Make sure that it lasts so many seconds more."""
