@@ -200,7 +200,8 @@ class SshConnector:
                 trusted.add(known, kind, key)
         client.set_missing_host_key_policy(keys)
         user = user or getpass.getuser()
-        given = device.key is not None or device.password is not None
+        password = device.password if host == device.host else None  # not for the jump host's eyes
+        given = device.key is not None or password is not None
         if device.key is not None and not device.key.is_file():
             raise AuthenticationError(device.name, f"there is no key file {device.key}", "mend `key` in the inventory")
         with _connecting(device, user, host, port, keys):
@@ -208,7 +209,7 @@ class SshConnector:
                 host,
                 port,
                 username=user,
-                password=device.password.reveal(device.name, "password") if device.password else None,
+                password=password.reveal(device.name, "password") if password else None,
                 passphrase=device.passphrase.reveal(device.name, "passphrase") if device.passphrase else None,
                 key_filename=str(device.key) if device.key else None,
                 allow_agent=not given,
