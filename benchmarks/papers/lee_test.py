@@ -132,15 +132,15 @@ def test_an_interrupted_experiment_goes_on_with_the_case_that_it_was_at(
     page = tmp_path / "page.md"
     page.write_text("<!-- table fedlama -->\n<!-- end fedlama -->\n")
     begun: list[str] = []
-    really = cases._simulate
+    really = cases._do
 
-    def interrupted(words: list[str], folder: Path, *, in_process: bool) -> int:
+    def interrupted(command: str, words: list[str], folder: Path, *, in_process: bool) -> int:
         begun.append(words[0])
         if len(begun) == 2:
             raise KeyboardInterrupt
-        return really(words, folder, in_process=in_process)
+        return really(command, words, folder, in_process=in_process)
 
-    monkeypatch.setattr(cases, "_simulate", interrupted)
+    monkeypatch.setattr(cases, "_do", interrupted)
     words = ["fedlama", "--seeds", "1", "--folder", str(tmp_path), "--write", str(page), "--plots", str(tmp_path)]
     monkeypatch.setattr("sys.argv", words)
     with pytest.raises(KeyboardInterrupt):
