@@ -7,6 +7,7 @@ import ensurepip
 import hashlib
 import shutil
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -28,7 +29,9 @@ def index(tmp_path: Path) -> Path:
     """Make a folder with a wheel called tiny, and pip's."""
     folder = tmp_path / "index"
     folder.mkdir()
-    (pip,) = Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")
+    # Debian keeps the wheels of ensurepip in a place of its own.
+    wheels = sysconfig.get_config_var("WHEEL_PKG_DIR") or Path(ensurepip.__file__).parent / "_bundled"
+    (pip,) = Path(wheels).glob("pip-*.whl")
     shutil.copy(pip, folder)
     files = {
         "tiny.py": b"answer = 42\n",

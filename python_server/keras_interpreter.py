@@ -118,7 +118,7 @@ class KerasInterpreter:
             "mu": ops.convert_to_tensor(inputs.get("mu", np.array(0, np.float32))),
             "anchors": anchors,
         }
-        state, loss = step({"state": {"variables": self._variables, "slots": slots}, "batch": batch}, shared)
+        state, loss = step({"state": {"variables": self._variables, "slots": slots}, "batch": batch, **shared})
         self._variables = dict(state["variables"])
         for slot, moved in state["slots"].items():
             self._slots[slot].update(moved)
@@ -130,7 +130,7 @@ class KerasInterpreter:
             "y": ops.convert_to_tensor(inputs["y"]),
             "w": ops.convert_to_tensor(inputs["w"]),
         }
-        loss, correct = self._evaluation(batch, {"variables": self._variables})
+        loss, correct = self._evaluation(batch, self._variables)
         return {"loss": ops.convert_to_numpy(loss), "correct": ops.convert_to_numpy(correct)}
 
     def _run_infer(self, **inputs: np.ndarray) -> Outputs:
