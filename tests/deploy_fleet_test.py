@@ -130,7 +130,7 @@ class Scissors(Watcher):
         self.cut = 0
 
     def moved(self, device: str, done: int, total: int) -> None:
-        if not self.cut and total > 10_000_000 and done > total // 3:
+        if device == "board-0" and not self.cut and total > 10_000_000 and done > total // 3:
             self.cut += 1
             self._board.pull_cable()
             threading.Timer(2, self._board.plug_cable).start()
