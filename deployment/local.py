@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import BinaryIO, Callable
 
 from deployment import transfer
-from deployment.connector import Completed, Progress, no_progress
+from deployment.connector import Completed, Progress
 from deployment.errors import CommandTimeoutError
 
 __all__ = ["LocalConnector"]
 
 
-class LocalConnector:
+class LocalConnector(transfer.ShellFiles):
     """Runs commands as processes of this user, in the home directory.
 
     Parameters
@@ -72,22 +72,6 @@ class LocalConnector:
                 progress(got, total)
 
         return self._run(words, subprocess.DEVNULL, read, wait_s)
-
-    def put(self, source: Path, target: str, *, progress: Progress = no_progress) -> int:
-        """Copy a file to its place."""
-        return transfer.upload(self, source, target, progress)
-
-    def get(self, source: str, target: Path, *, progress: Progress = no_progress) -> int:
-        """Copy a file from its place."""
-        return transfer.download(self, source, target, progress)
-
-    def sha256(self, path: str) -> str | None:
-        """Return a file's sha256."""
-        return transfer.remote_sha256(self, path)
-
-    def free_bytes(self, path: str) -> int:
-        """Return the bytes that may be written."""
-        return transfer.free_bytes(self, path)
 
     def close(self) -> None:
         """End what is running; may be called from another thread."""

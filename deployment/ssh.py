@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import paramiko
 
 from deployment import transfer
-from deployment.connector import Completed, Progress, no_progress
+from deployment.connector import Completed, Progress
 from deployment.errors import AuthenticationError, CommandTimeoutError, DeployError, LostLinkError, UnreachableError
 from deployment.inventory import DeviceEntry
 from deployment.known_hosts import KnownHosts
@@ -39,7 +39,7 @@ _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # its threads would print tracebacks of what we report
 
 
-class SshConnector:
+class SshConnector(transfer.ShellFiles):
     """An open SSH connection.
 
     Parameters
@@ -114,22 +114,6 @@ class SshConnector:
             return b""
 
         return self._run(words, talk, wait_s, whole=False)
-
-    def put(self, source: Path, target: str, *, progress: Progress = no_progress) -> int:
-        """Copy a file to the device."""
-        return transfer.upload(self, source, target, progress)
-
-    def get(self, source: str, target: Path, *, progress: Progress = no_progress) -> int:
-        """Copy a file from the device."""
-        return transfer.download(self, source, target, progress)
-
-    def sha256(self, path: str) -> str | None:
-        """Return a file's sha256."""
-        return transfer.remote_sha256(self, path)
-
-    def free_bytes(self, path: str) -> int:
-        """Return the bytes that may be written."""
-        return transfer.free_bytes(self, path)
 
     def close(self) -> None:
         """End the connection, and the one to the jump host; may be called from another thread."""

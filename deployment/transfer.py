@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from deployment.connector import Completed, Progress, check, failure, script
+from deployment.connector import Completed, Progress, check, failure, no_progress, script
 from deployment.errors import DeploymentError, IntegrityError, NoSpaceError, NotThereError
 
-__all__ = ["BLOCK_BYTES", "Channel", "download", "file_sha256", "free_bytes", "remote_sha256", "upload"]
+__all__ = ["BLOCK_BYTES", "Channel", "ShellFiles", "download", "file_sha256", "free_bytes", "remote_sha256", "upload"]
 
 BLOCK_BYTES = 1 << 18
 _HASH_BYTES_PER_S = 5_000_000
@@ -84,6 +84,26 @@ class Channel(Protocol):
         self, words: Sequence[str], target: BinaryIO, done: int, total: int, progress: Progress, *, wait_s: float
     ) -> Completed:
         """Run a command and write what it prints to an open file; ``wait_s`` without a byte is a lost link."""
+
+
+class ShellFiles:
+    """The part of a connector that deals with files, for one that is a `Channel`."""
+
+    def put(self: Channel, source: Path, target: str, *, progress: Progress = no_progress) -> int:
+        """Copy a file to the device; see `deployment.connector.Connector.put`."""
+        return upload(self, source, target, progress)
+
+    def get(self: Channel, source: str, target: Path, *, progress: Progress = no_progress) -> int:
+        """Copy a file from the device; see `deployment.connector.Connector.get`."""
+        return download(self, source, target, progress)
+
+    def sha256(self: Channel, path: str) -> str | None:
+        """Return a file's sha256, computed on the device; None where there is no such file."""
+        return remote_sha256(self, path)
+
+    def free_bytes(self: Channel, path: str) -> int:
+        """Return the bytes that may be written at a path."""
+        return free_bytes(self, path)
 
 
 def upload(channel: Channel, source: Path, target: str, progress: Progress) -> int:

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.papers.cases import CaseRun, cifar10_file, finished_case, mean_and_range, run_case, write_section
-from benchmarks.papers.lee import Network, arguments, draw, in_tensorflow, make_bundle, mean, results_folder
+from benchmarks.papers.lee import Network, arguments, in_tensorflow, make_bundle, mean
+from benchmarks.papers.script import draw, results_folder
 from python_server.run_rows import RoundRow
 
 
@@ -211,7 +212,7 @@ def plot(setting: Setting, found: Mapping[str, Sequence[CaseRun]], folder: Path)
         ("intervals", rare, "Parameters with the long interval", "local steps", "share of all parameters"),
     ):
         if lines:
-            draw(folder / f"fedlama-{key}.svg", lines, title, x, y)
+            draw(folder / f"fedlama-{key}.svg", title, lines, x_label=x, y_label=y)
 
 
 def _by_bytes(run: CaseRun) -> list[tuple[float, float]]:

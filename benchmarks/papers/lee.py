@@ -12,17 +12,15 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from benchmarks.papers.cases import CLASSES, ROOT
-from model_export.files import write_atomically
-from python_server.report.charts import line_chart
-from python_server.report.standalone import standalone
+from benchmarks.papers import script
+from benchmarks.papers.cases import CLASSES
 
 __all__ = [
     "MODERATE",
@@ -30,12 +28,10 @@ __all__ = [
     "Network",
     "arguments",
     "capacity",
-    "draw",
     "in_tensorflow",
     "make_bundle",
     "make_slice",
     "mean",
-    "results_folder",
 ]
 
 MODERATE, WEAK = "stage2_block1_conv1", "stage3_block1_conv1"
@@ -152,18 +148,9 @@ def _export(path: Path, model: Any, batch_size: int, part_of: Any, measure: bool
 
 
 def arguments(description: Optional[str], name: str) -> argparse.ArgumentParser:
-    """Return the parser of an experiment's arguments; ``name`` is the folder of its results under ``runs/papers``."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--paper", action="store_true", help="the paper's own setting, for a GPU")
-    parser.add_argument(
-        "--seeds", type=int, default=3, help="all cases of seed 0 first, then of seed 1 ... (default 3)"
-    )
-    parser.add_argument("--folder", type=Path, help=f"where results are kept (default: runs/papers/{name}[-paper])")
-    parser.add_argument("--table", action="store_true", help="only show what is done")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the tables into docs/papers.md")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="also draw the figures, into this folder")
+    """Return the parser of an experiment's arguments: those of all scripts, and ``--prepare``."""
+    parser = script.arguments(description, name)
     parser.add_argument("--prepare", action="store_true", help="only make bundles and data, which needs TensorFlow")
-    parser.set_defaults(name=name)
     return parser
 
 
@@ -174,19 +161,6 @@ def in_tensorflow(name: str) -> None:
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
         if subprocess.run(command, env=environment, check=False).returncode:
             raise SystemExit(f"{name}: bundles and data could not be made; see above")
-
-
-def results_folder(options: argparse.Namespace) -> Path:
-    """Return where results are kept."""
-    folder: Optional[Path] = options.folder
-    name = f"{options.name}-paper" if options.paper else options.name
-    return (folder or ROOT / "runs" / "papers" / name).resolve()
-
-
-def draw(file: Path, lines: Mapping[str, Sequence[tuple[float, float]]], title: str, x: str, y: str) -> None:
-    """Write a line chart as a file of its own."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, standalone(line_chart(lines, title=title, x_label=x, y_label=y), title).encode())
 
 
 def mean(lines: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:

@@ -44,12 +44,11 @@ from benchmarks.papers.lee import (
     WEAK,
     Network,
     arguments,
-    draw,
     in_tensorflow,
     make_bundle,
     make_slice,
-    results_folder,
 )
+from benchmarks.papers.script import draw, results_folder
 from model_export.bundle import Bundle
 from model_export.files import write_atomically
 from model_export.manifest import Manifest
@@ -344,7 +343,7 @@ def plot(setting: Setting, found: Found, folder: Path) -> None:
                 line.append((float(weak), statistics.mean(run.final for run in runs)))
     lines = {name: line for name, line in lines.items() if line}
     title = f"Accuracy of {setting.strong} strong clients and more and more weak ones"
-    draw(folder / "partial_training.svg", lines, title, "weak clients", "accuracy")
+    draw(folder / "partial_training.svg", title, lines, x_label="weak clients", y_label="accuracy")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from model_export.files import write_atomically
 from python_server.report.charts import line_chart
 from python_server.report.standalone import standalone
 
-__all__ = ["arguments", "by_round", "draw", "parsed", "run_seeds", "show"]
+__all__ = ["arguments", "by_round", "draw", "parsed", "results_folder", "run_seeds", "show"]
 
 Key = TypeVar("Key")
 
@@ -40,9 +40,15 @@ def parsed(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> argp
     options = parser.parse_args(words)
     options.backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    own = f"{options.name}-paper" if options.paper else options.name
-    options.folder = (options.folder or ROOT / "runs" / "papers" / own).resolve()
+    options.folder = results_folder(options)
     return options
+
+
+def results_folder(options: argparse.Namespace) -> Path:
+    """Return where results are kept: what was asked for, or a folder for each of the two settings."""
+    own = f"{options.name}-paper" if options.paper else options.name
+    folder: Path = options.folder or ROOT / "runs" / "papers" / own
+    return folder.resolve()
 
 
 def run_seeds(
@@ -109,5 +115,6 @@ def draw(
 ) -> None:
     """Draw lines into a file, unless there are none."""
     if any(lines.values()):
+        file.parent.mkdir(parents=True, exist_ok=True)
         chart = line_chart(lines, title=title, x_label=x_label, y_label=y_label)
         write_atomically(file, standalone(chart, title).encode())

@@ -14,7 +14,7 @@ from deployment.adb.link import Link, Opener
 from deployment.adb.server import AdbServer, server_devices
 from deployment.adb.shell import converse
 from deployment.adb.transports import TcpTransport, UsbTransport
-from deployment.connector import Completed, Progress, no_progress
+from deployment.connector import Completed, Progress
 from deployment.errors import CommandTimeoutError, DeployError, DeploymentError, LostLinkError
 
 __all__ = ["ALLOW_S", "DEFAULT_PORT", "AdbConnector"]
@@ -27,7 +27,7 @@ _BLOCK_S = 60.0
 _ENTER = 'cd /data/local/tmp 2> /dev/null || cd "${HOME:-/}"; LC_ALL=C; export LC_ALL; exec '
 
 
-class AdbConnector:
+class AdbConnector(transfer.ShellFiles):
     """A device behind ADB. Connects when it is first needed, and again after a lost link.
 
     Commands run in ``/data/local/tmp`` on Android, in the home directory elsewhere.
@@ -112,25 +112,6 @@ class AdbConnector:
         opener.deadline = time.monotonic() + wait_s
         status, complaint = self._converse(opener, words, (), take, self._still())
         return Completed(status, b"", complaint)
-
-    def put(self, source: Path, target: str, *, progress: Progress = no_progress) -> int:
-        """Copy a file to the device; see `deployment.connector.Connector.put`.
-
-        ADB's own file service always begins anew; ours appends through a shell, and goes on at any byte.
-        """
-        return transfer.upload(self, source, target, progress)
-
-    def get(self, source: str, target: Path, *, progress: Progress = no_progress) -> int:
-        """Copy a file from the device; see `deployment.connector.Connector.get`."""
-        return transfer.download(self, source, target, progress)
-
-    def sha256(self, path: str) -> str | None:
-        """Return a file's sha256, computed on the device."""
-        return transfer.remote_sha256(self, path)
-
-    def free_bytes(self, path: str) -> int:
-        """Return the bytes that may be written."""
-        return transfer.free_bytes(self, path)
 
     def close(self) -> None:
         """End the connection."""
