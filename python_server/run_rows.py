@@ -15,8 +15,14 @@ from typing import Any, Optional, TypeVar, Union
 
 __all__ = [
     "ACCURACY_OF",
+    "BATTERY",
+    "ENERGY",
+    "ENERGY_EXCLUDED",
+    "ENERGY_PHASES",
     "OUTCOMES",
+    "PREDICTED",
     "SCHEMA_VERSION",
+    "TEMPERATURE",
     "DeviceRoundRow",
     "DeviceRow",
     "EventRow",
@@ -43,6 +49,18 @@ device said that it failed, or went away. ``skipped``: it was not asked, for the
 
 ACCURACY_OF = "accuracy of "
 """Before the name of an architecture: a measurement's quantity, in runs that train several."""
+
+ENERGY = "energy"
+"""A measurement's quantity: joules of one device in one phase of a round, which its ``info`` names."""
+ENERGY_EXCLUDED = "energy, excluded"
+"""The same, of a figure that cannot be trusted and counts in no sum; the flags of its ``info`` say why."""
+ENERGY_PHASES = ("download", "train", "evaluate", "upload", "wait")
+"""Phases of a device's round; ``wait`` is polling between its last answer and the next task."""
+TEMPERATURE = "temperature"
+BATTERY = "battery"
+"""Measurements' quantities, in °C and %; ``info["at"]`` is ``start`` or ``end`` of training."""
+PREDICTED = "predicted"
+"""Method of a measurement that the planner foretold; its round is 0 where it holds for every round."""
 
 
 class _Row:
