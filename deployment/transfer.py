@@ -39,14 +39,16 @@ fi
 free=$(stat -f -c '%a %S' "$(dirname "$1")")
 echo "$((size)) $free $(head -c "$size" "$1.part" 2> /dev/null | sha256sum | cut -d ' ' -f 1)"
 """
+# The sum is taken of what passes by: reading it again afterwards would take a board as long as receiving it.
 # A command whose link broke reads the end of its input like any other: what it has is a part, and stays.
 _FINISH = f"""
+case $sum in *failed*) exit 1 ;; esac
 [ "$(wc -c < "$1.part")" -eq "$3" ] || exit {_SHORT}
-[ "$(sha256sum < "$1.part" | cut -d ' ' -f 1)" = "$2" ] || {{ rm -f "$1.part"; exit {_DAMAGED}; }}
+[ "${{sum%% *}}" = "$2" ] || {{ rm -f "$1.part"; exit {_DAMAGED}; }}
 mv -f "$1.part" "$1"
 """
-_FRESH = 'rm -f "$1.part"; cat > "$1.part"' + _FINISH
-_GO_ON = 'cat >> "$1.part"' + _FINISH
+_FRESH = 'rm -f "$1.part"; sum=$({ { tee "$1.part" || echo failed >&3; } | sha256sum; } 3>&1)' + _FINISH
+_GO_ON = 'sum=$({ { cat "$1.part"; tee -a "$1.part" || echo failed >&3; } | sha256sum; } 3>&1)' + _FINISH
 _SHA = """if [ -f "$1" ]; then sha256sum < "$1" | cut -d ' ' -f 1; fi"""
 # Not df and awk: Android before 12 has no awk. Not multiplied there: its shell counts in 32 bits.
 _FREE = """
