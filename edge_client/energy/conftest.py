@@ -8,7 +8,7 @@ from typing import Callable, Union
 
 import pytest
 
-from edge_client.energy.source import About, ReadingError
+from edge_client.energy.source import About, PowerSource, ReadingError
 
 Tree = Mapping[str, Union[str, int]]
 
@@ -34,7 +34,7 @@ class Clock:
         return self.now
 
 
-class Scripted:
+class Scripted(PowerSource):
     """A source whose readings a test sets."""
 
     def __init__(self, about: About) -> None:
