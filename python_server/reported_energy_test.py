@@ -30,7 +30,7 @@ INFO = {
 }
 
 
-def answer(metrics: dict[str, Any] | None = None, **info: Any) -> Answer:
+def answer(metrics: Any = None, **info: Any) -> Answer:
     return Answer(1, metrics={**METRICS, **(metrics or {})}, info={**INFO, **info})
 
 
