@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
+from device_profiles import ProfileError
+from edge_client.energy.command import add_energy_options, add_meter_command, show_meter
 from edge_client.errors import EdgeError, SettingsError
 from model_export.errors import BundleError
 
@@ -30,6 +32,9 @@ examples:
   # on one machine, to try things out
   pocketfleet-client run --server 127.0.0.1:8000 --insecure \\
       --bundle cifar.bundle --data shard-3.npz --state /tmp/client-3
+
+  # what this device's energy figures would come from
+  pocketfleet-client meter
 
   # the key to enrol at a server that admits only known devices
   pocketfleet-client key --state ~/.pocketfleet > board-3.pem
@@ -60,9 +65,11 @@ def main(arguments: Optional[Sequence[str]] = None, *, make_trainer: Optional[Ca
     try:
         if options.command == "key":
             _print_key(options.state, options.format)
+        elif options.command == "meter":
+            show_meter(options)
         else:
             _run(options, make_trainer)
-    except SettingsError as error:
+    except (SettingsError, ProfileError) as error:
         return _fail(error, 2)
     except (EdgeError, BundleError) as error:
         return _fail(error, 1)
@@ -89,6 +96,7 @@ def _print_key(state_directory: Path, form: str) -> None:
 def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Trainer]]) -> None:
     from edge_client.bundle_store import BundleStore
     from edge_client.client import ClientConfig, run_client
+    from edge_client.energy import find_meter
     from edge_client.feature_cache import FeatureCache
     from edge_client.local_weights import LocalWeights
     from edge_client.memory import return_large_blocks
@@ -117,6 +125,7 @@ def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Train
             "no bundle: give one with --bundle, or with --trust the public key that must have signed what the server "
             "sends"
         )
+    meter = find_meter(options.profile, source=options.energy)
     worker = Worker(
         bundle,
         options.data,
@@ -124,6 +133,7 @@ def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Train
         name=options.name,
         processor=options.processor,
         profile=options.profile,
+        meter=meter,
         num_threads=options.threads,
         cache_features=not options.no_feature_cache,
         feature_cache=(
@@ -135,7 +145,11 @@ def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Train
         local_weights=LocalWeights(options.state / "weights"),
         make_trainer=make_trainer or Trainer,
     )
-    run_client(config, worker.handle)
+    try:
+        meter.measure_idle(options.idle_baseline)
+        run_client(config, worker.handle, on_phase=worker.phases.enter)
+    finally:
+        meter.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -168,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
         default="pem",
         help="pem, or what `flwr supernode register` wants of it (default: %(default)s)",
     )
+    add_meter_command(commands)
     for command in (run, key):
         command.add_argument(
             "--state",
@@ -190,7 +205,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--trust", type=Path, metavar="KEY.pem", help="public key that must have signed the bundle")
     run.add_argument("--name", default="", metavar="NAME", help="name in reports (default: host and data file)")
     run.add_argument("--processor", default="cpu", metavar="CLASS", help="cpu, gpu, ...: whose cutoff applies here")
-    run.add_argument("--profile", default="generic", metavar="NAME", help="device profile for a modelled energy figure")
+    add_energy_options(run)
+    run.add_argument(
+        "--idle-baseline",
+        type=_seconds,
+        default=3.0,
+        metavar="S",
+        help="before asking for work, measure for so long what the idle device uses; 0: do not (default: %(default)g; "
+        "a model needs none)",
+    )
     run.add_argument("--threads", type=_positive_int, metavar="N", help="threads for training (default: the fastest)")
     run.add_argument(
         "--no-feature-cache",
