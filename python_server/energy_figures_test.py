@@ -8,7 +8,7 @@ from python_server.energy_figures import EnergyFigure, best, counted, figures_of
 from python_server.run_rows import ENERGY, ENERGY_EXCLUDED, PREDICTED, DeviceRoundRow, MeasurementRow
 
 
-def _row(joules: float, method: str, quantity: str = ENERGY, **info: Any) -> MeasurementRow:
+def _row(joules: float, method: str, quantity: str = ENERGY, /, **info: Any) -> MeasurementRow:
     return MeasurementRow(1, "d", quantity, joules, "J", "a meter", method, {"phase": "train", **info})
 
 
@@ -42,7 +42,7 @@ def test_an_excluded_figure_leaves_the_next_best() -> None:
     [({"coverage": 0.99}, {"coverage": 0.5}, 1.0), ({"coverage": 0.5}, {"coverage": 0.99}, 2.0), ({}, {}, 2.0)],
 )
 def test_of_two_alike_the_one_that_saw_more_counts_then_the_later(
-    first: dict[str, float], second: dict[str, float], expected: float
+    first: dict[str, Any], second: dict[str, Any], expected: float
 ) -> None:
     figure = best(figures_of([_row(1, "battery", **first), _row(2, "battery", **second)], []))
     assert figure is not None
@@ -74,7 +74,14 @@ def test_predictions_and_other_quantities_are_no_energies() -> None:
 
 
 def test_all_of_a_row_arrives() -> None:
-    info = {"idle_j": 1.5, "covers": "board", "rate_hz": 10, "coverage": 0.9, "uncertainty_j": None, "flags": ["gap"]}
+    info: dict[str, Any] = {
+        "idle_j": 1.5,
+        "covers": "board",
+        "rate_hz": 10,
+        "coverage": 0.9,
+        "uncertainty_j": None,
+        "flags": ["gap"],
+    }
     assert figures_of([_row(4, "measured", **info)], []) == [
         EnergyFigure(1, "d", "train", 4, 1.5, "measured", "a meter", "board", 10, 0.9, None, ("gap",))
     ]
