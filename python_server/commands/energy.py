@@ -52,7 +52,11 @@ examples:
             "--volts", type=float, metavar="V", help="the supply's voltage, if only the current is there"
         )
         attach.add_argument(
-            "--rail", action="append", default=[], metavar="NAME", help="a power rail to count (default: all)"
+            "--rail",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="a power rail to count (default: those of the device's profile, else all)",
         )
         attach.add_argument(
             "--covers",
@@ -91,7 +95,12 @@ def _action(
     action: Callable[[argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(
-        name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=Energy.examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
     parser.set_defaults(action=action)

@@ -8,8 +8,9 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
-from typing import Any, Optional
+from typing import Optional
 
+from device_profiles import ProfileError, load_profile
 from edge_client.marker import MARKER
 from python_server.energy_figures import TRACE, EnergyFigure, all_figures, counted
 from python_server.errors import StoreError, TraceError
@@ -56,12 +57,13 @@ def attach_trace(options: argparse.Namespace) -> int:
     """Add what a recording says to a run."""
     if options.volts is not None and options.volts <= 0:
         raise TraceError(f"--volts {options.volts:g}: a supply has a positive voltage")
-    hints = Hints(tuple(options.column), options.volts, tuple(options.rail), options.covers)
     with RunReader(options.run) as run:
         device = _device(run, options.device)
         phases = device_phases(device.device, run.rounds(), run.device_rounds())
     if not phases:
         raise TraceError(f"{options.run}: {device.name} answered in no round, so there is nothing to attach to")
+    rails = tuple(options.rail) or _rails_of(device)
+    hints = Hints(tuple(options.column), options.volts, rails, options.covers)
     trace = read_trace(options.file, options.format, hints)
     try:
         trace, how, slack_s = _on_server_clock(trace, phases, options)
@@ -127,6 +129,15 @@ def _device(run: RunReader, name: str) -> DeviceRow:
     raise StoreError(f"{run.path}: no device is called '{name}'; there are: {known}")
 
 
+def _rails_of(device: DeviceRow) -> tuple[str, ...]:
+    """Return the rails that make up a device's figure by its profile; empty: it does not say."""
+    try:
+        sources = load_profile(str(device.facts.get("profile") or "")).energy
+    except ProfileError:
+        return ()
+    return next((source.rails for source in sources if source.kind == "rails"), ())
+
+
 def _on_server_clock(
     trace: PowerTrace, phases: list[DevicePhase], options: argparse.Namespace
 ) -> tuple[PowerTrace, str, float]:
@@ -176,10 +187,11 @@ def _print_phase(phase: str, rows: list[MeasurementRow]) -> None:
 
 def _table(figures: Iterable[EnergyFigure], names: dict[str, str], *, by_round: bool) -> list[str]:
     """Return lines of joules, summed up over the rounds whose figures have the same method."""
-    sums: dict[tuple[Any, ...], list[EnergyFigure]] = {}
+    sums: dict[tuple[str, Optional[int], str, str, bool], list[EnergyFigure]] = {}
     for each in figures:
-        key = (names.get(each.device, each.device), each.round if by_round else None, each.phase, each.method)
-        sums.setdefault((*key, bool(each.trace)), []).append(each)
+        name = names.get(each.device, each.device)
+        key = (name, each.round if by_round else None, each.phase, each.method, bool(each.trace))
+        sums.setdefault(key, []).append(each)
     head = (
         "device",
         "round" if by_round else "rounds",

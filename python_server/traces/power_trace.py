@@ -134,7 +134,9 @@ class PowerTrace:
         """Return the mean power between each two neighbours of ``edges_s``, float64; NaN where nothing is known."""
         joules, covered = (np.diff(np.interp(edges_s, self.times_s, sums)) for sums in (self.joules, self.covered_s))
         known = covered > 0.5 * np.diff(edges_s)
-        return np.divide(joules, covered, out=np.full(len(joules), np.nan), where=known)
+        watts = np.full(len(joules), np.nan)
+        np.divide(joules, covered, out=watts, where=known)
+        return watts
 
 
 def _build(
