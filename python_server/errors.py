@@ -8,6 +8,7 @@
     ├── UpdateError (ValueError)              a client's update does not fit the model
     ├── StoreError (OSError)                  the run directory cannot be read or written
     │   └── DiskFullError                     no space left for the run; nothing is half written
+    ├── TraceError (ValueError)               a recording of power cannot be used
     ├── IdentityError (ValueError)            certificates or public keys cannot be used
     ├── SuperLinkError (RuntimeError)         the SuperLink did not start, or died
     │   └── PortInUseError                    another program listens on the port
@@ -30,6 +31,7 @@ __all__ = [
     "ServerError",
     "StoreError",
     "SuperLinkError",
+    "TraceError",
     "UpdateError",
 ]
 
@@ -56,6 +58,10 @@ class StoreError(ServerError, OSError):
 
 class DiskFullError(StoreError):
     """No space is left for the run; nothing is half written and the run can be resumed."""
+
+
+class TraceError(ServerError, ValueError):
+    """A recording of power cannot be read, or does not fit the run."""
 
 
 class IdentityError(ServerError, ValueError):

@@ -21,7 +21,7 @@ import hashlib
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, TextIO, Union
@@ -237,6 +237,15 @@ class RunStore:
             if self.keep == "last":
                 self._remove_weights_before(number)
         return RoundRow(**{**vars(commit.row), **{k: columns[k] for k in _FILE_COLUMNS}})
+
+    def replace_measurements(self, doomed: Callable[[MeasurementRow], bool], rows: Sequence[MeasurementRow]) -> int:
+        """Remove the measurements that ``doomed`` picks and add others, in one transaction; return how many went."""
+        with _telling(self.path), _transaction(self._connection):
+            lines = self._connection.execute("SELECT rowid AS id, * FROM measurements").fetchall()
+            ids = [(line["id"],) for line, row in zip(lines, from_columns(MeasurementRow, lines)) if doomed(row)]
+            self._connection.executemany("DELETE FROM measurements WHERE rowid = ?", ids)
+            self._add(rows)
+        return len(ids)
 
     def add_event(self, event: EventRow) -> None:
         """Write down an event at once; it stays even if its round is never committed."""

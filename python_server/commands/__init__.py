@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from python_server.commands.base import Command
 from python_server.commands.demo import Demo
+from python_server.commands.energy import Energy
 from python_server.commands.enrol import Enrol
 from python_server.commands.export import Export
 from python_server.commands.farm import Farm
@@ -34,5 +35,6 @@ COMMANDS: tuple[Command, ...] = (
     Train(),
     Simulate(),
     Report(),
+    Energy(),
     Runs(),
 )
