@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,9 @@ examples:
 
   # the key to enrol at a server that admits only known devices
   pocketfleet-client key --state ~/.pocketfleet > board-3.pem
+
+  # how fast this device trains a bundle, and on how many watts
+  pocketfleet-client calibrate cifar.bundle --json
 """
 
 
@@ -60,6 +64,8 @@ def main(arguments: Optional[Sequence[str]] = None, *, make_trainer: Optional[Ca
     try:
         if options.command == "key":
             _print_key(options.state, options.format)
+        elif options.command == "calibrate":
+            _calibrate(options, make_trainer)
         else:
             _run(options, make_trainer)
     except SettingsError as error:
@@ -84,6 +90,23 @@ def _print_key(state_directory: Path, form: str) -> None:
             key = ClientKey.load_or_create(state.key_file)
     text = (key.public_pem if form == "pem" else key.public_ssh).decode("ascii")
     print(text.rstrip("\n"))
+
+
+def _calibrate(options: argparse.Namespace, make_trainer: Optional[Callable[..., Trainer]]) -> None:
+    from edge_client.calibrate import calibrate
+    from edge_client.trainer import Trainer
+
+    found = calibrate(
+        options.bundle,
+        threads=options.threads,
+        thread_counts=options.power_threads,
+        profile=options.profile,
+        seconds=options.seconds,
+        trusted_key=_read(options.trust) if options.trust else None,
+        say=lambda line: print(f"calibrate: {line}", file=sys.stderr, flush=True),
+        make_trainer=make_trainer or Trainer,
+    )
+    print(json.dumps(found.as_json()) if options.json else "\n".join(found.lines()))
 
 
 def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Trainer]]) -> None:
@@ -168,6 +191,16 @@ def _parser() -> argparse.ArgumentParser:
         default="pem",
         help="pem, or what `flwr supernode register` wants of it (default: %(default)s)",
     )
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="measure how fast this device trains a bundle, and on how much power",
+        description="Time training steps, evaluation and the handling of weights, and measure power, idle and while "
+        "training. Nothing is changed, and no server or data is needed. Nothing else should run meanwhile.",
+        epilog="examples:\n  pocketfleet-client calibrate cifar.bundle\n"
+        "  pocketfleet-client calibrate cifar.bundle --threads 4 --power-threads 1 2 --json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_calibrate_arguments(calibrate)
     for command in (run, key):
         command.add_argument(
             "--state",
@@ -234,6 +267,30 @@ def _parser() -> argparse.ArgumentParser:
         help="when leaving, wait this long for the server to take the last reply (default: %(default)g)",
     )
     return parser
+
+
+def _add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="what to train, directory or zip")
+    parser.add_argument(
+        "--threads", type=_positive_int, metavar="N", help="threads for training (default: the fastest)"
+    )
+    parser.add_argument(
+        "--power-threads",
+        type=_positive_int,
+        nargs="*",
+        default=(),
+        metavar="N",
+        help="also measure power while training with so many threads",
+    )
+    parser.add_argument(
+        "--profile", default="generic", metavar="NAME", help="device profile, where nothing is measured"
+    )
+    parser.add_argument(
+        "--seconds", type=_seconds, default=2.0, metavar="S", help="for each figure (default: %(default)g)"
+    )
+    parser.add_argument("--trust", type=Path, metavar="KEY.pem", help="public key that must have signed the bundle")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log details, too")
 
 
 def _natural(text: str) -> int:

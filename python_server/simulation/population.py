@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
@@ -119,15 +119,11 @@ def _client(
                 f"{client.processor!r}; there are: {', '.join(kinds)}"
             )
         profile = _AVERAGE
-    profile = _as_processor(profile, client.processor)
+    profile = replace(profile, processor=client.processor).completed()
     rows = samples.add(client.data)
     test = samples.add(client.test_data) if client.test_data else rows
     bundle = model.variants[client.variant].sha256
     return SimulatedDevice(client.name, rows, test, profile, _steps(profile, model), bundle, takes_bundles=False)
-
-
-def _as_processor(profile: ProfileSettings, processor: str) -> ProfileSettings:
-    return ProfileSettings(**{**vars(profile), "processor": processor})
 
 
 def _steps(profile: ProfileSettings, model: RunBundles) -> dict[str, dict[str, float]]:
@@ -140,7 +136,7 @@ def _made_up(simulation: SimulationSettings, seed: int, samples: _Samples, model
         raise ExperimentError("simulation.data is missing: the samples that the simulated devices share")
     rows = samples.add(simulation.data)
     parts = _partition(simulation, samples.labels(rows), seed)
-    profiles = simulation.profiles or (_AVERAGE,)
+    profiles = [profile.completed() for profile in simulation.profiles] or [_AVERAGE]
     kinds = kinds_of(profiles, simulation.devices, np.random.default_rng([seed, 1]))
     steps = {profile.name: _steps(profile, model) for profile in profiles}
     width = len(str(simulation.devices - 1))
