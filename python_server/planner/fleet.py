@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,17 +14,16 @@ import numpy as np
 from deployment.inventory import DeviceEntry
 from device_profiles import Profile, load_profile
 from device_profiles.power_fit import PowerFitError
-from edge_client.data import load_dataset
-from edge_client.errors import DataError
+from edge_client.data import IMAGE_SUFFIXES
 from python_server.errors import ExperimentError, PlanError
 from python_server.experiment import Experiment
 from python_server.model import RunBundles
 from python_server.planner.calibrations import Calibrated, Calibrations
 from python_server.simulation.devices import SimulatedDevice, step_seconds
-from python_server.simulation.population import populate
+from python_server.simulation.population import kind_of, populate, steps_of
 from python_server.simulation.settings import ProfileSettings
 
-__all__ = ["PlannedDevice", "of_experiment", "of_inventory"]
+__all__ = ["PlannedDevice", "of_clients", "of_experiment", "of_inventory"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +78,9 @@ def of_inventory(
     """
     planned = []
     for entry in entries:
-        count, whence = _examples(entry, model, examples)
+        count, whence = _examples(entry, examples)
         rows = np.arange(count)
-        tests, _ = (count, "") if entry.test_data is None else _count(entry.name, entry.test_data, model)
+        tests, _ = (count, "") if entry.test_data is None else _count(entry.name, entry.test_data)
         profile = ProfileSettings(name=entry.name, processor=entry.processor)
         known = calibrations.of(entry.name, entry.threads)
         try:
@@ -110,25 +110,50 @@ def of_inventory(
 def of_experiment(
     experiment: Experiment, model: RunBundles, calibrations: Optional[Calibrations] = None
 ) -> list[PlannedDevice]:
-    """Return the devices of an experiment's ``[[clients]]`` and ``[simulation]``.
+    """Return the devices of an experiment's ``[[clients]]`` and ``[simulation]``."""
+    planned = of_clients(experiment, model, calibrations)
+    if experiment.simulation.devices:
+        for device in populate(replace(experiment, clients=()), model).devices:
+            planned.append(PlannedDevice(device, {**_told(device.profile), "examples": "its share of simulation.data"}))
+    if not planned:
+        raise PlanError(
+            "the experiment names no devices: give --inventory FLEET.toml, or [[clients]] or [simulation] in the file"
+        )
+    return planned
+
+
+def of_clients(
+    experiment: Experiment, model: RunBundles, calibrations: Optional[Calibrations] = None
+) -> list[PlannedDevice]:
+    """Return the devices of an experiment's ``[[clients]]``.
 
     A calibration of a client's name goes before what ``[[simulation.profiles]]`` says of it.
+
+    Raises
+    ------
+    ExperimentError
+        Nothing says how long its steps take.
     """
     planned = []
-    for device in populate(experiment, model).devices:
-        profile = device.profile
-        known = [] if calibrations is None else calibrations.of(device.name)
+    for client in experiment.clients:
+        count, whence = _count(client.name, client.data)
+        tests = _count(client.name, client.test_data)[0] if client.test_data else count
+        bundle = model.variants[client.variant].sha256
+        known = [] if calibrations is None else calibrations.of(client.name, client.threads)
         if known:
-            found = _known(device.name, profile, known, model, profile.device or "generic", profile.threads)
-            device = replace(
-                device, profile=found.profile, step_s=found.step_s, batch_evaluate_s=found.batch_evaluate_s
-            )
-            batches = math.ceil(len(device.rows) / model.bundles[""].manifest.batch_size)
-            once_s = batches * found.features_ms / 1000
+            kind = ProfileSettings(name=client.name, processor=client.processor)
+            found = _known(client.name, kind, known, model, client.profile or "generic", client.threads)
+            profile, steps, batch_s = found.profile, found.step_s, found.batch_evaluate_s
             sources, remarks = dict(found.sources), found.remarks
+            once_s = math.ceil(count / model.bundles[""].manifest.batch_size) * found.features_ms / 1000
         else:
-            sources, remarks, once_s = _told(profile), (), 0.0
-        planned.append(PlannedDevice(device, {**sources, "examples": "its data"}, once_s, remarks=remarks))
+            profile = kind_of(client, experiment.simulation)
+            steps, batch_s, sources, remarks, once_s = steps_of(profile, model), {}, _told(profile), (), 0.0
+        device = SimulatedDevice(
+            client.name, np.arange(count), np.arange(tests), profile, steps, bundle, takes_bundles=False
+        )
+        device.batch_evaluate_s = batch_s
+        planned.append(PlannedDevice(device, {**sources, "examples": whence}, once_s, remarks=remarks))
     return planned
 
 
@@ -263,9 +288,9 @@ def _link_words(profile: ProfileSettings) -> str:
     )
 
 
-def _examples(entry: DeviceEntry, model: RunBundles, examples: Optional[int]) -> tuple[int, str]:
+def _examples(entry: DeviceEntry, examples: Optional[int]) -> tuple[int, str]:
     if entry.data is not None:
-        return _count(entry.name, entry.data, model)
+        return _count(entry.name, entry.data)
     if examples is None:
         raise PlanError(
             f"{entry.name}: the inventory names no data of it, so its number of steps is not known; give --examples N"
@@ -273,9 +298,18 @@ def _examples(entry: DeviceEntry, model: RunBundles, examples: Optional[int]) ->
     return examples, "assumed (--examples)"
 
 
-def _count(name: str, path: Path, model: RunBundles) -> tuple[int, str]:
-    manifest = model.bundles[""].manifest
+def _count(name: str, path: Path) -> tuple[int, str]:
+    """Return how many samples a client's data has, without reading them."""
     try:
-        return len(load_dataset(path, manifest.input, manifest.classes)), str(path.name)
-    except DataError as error:
-        raise PlanError(f"{name}: {error}") from None
+        if path.is_dir():
+            count = sum(file.suffix.lower() in IMAGE_SUFFIXES for file in path.glob("*/*"))
+        else:
+            with np.load(path, allow_pickle=False) as archive:
+                count = len(archive["y"])
+    except FileNotFoundError:
+        raise PlanError(f"{name}: there is no {path}") from None
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise PlanError(f"{name}: {path}: not a client's data: {error}") from None
+    if not count:
+        raise PlanError(f"{name}: {path} holds no samples")
+    return count, path.name
