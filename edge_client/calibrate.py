@@ -17,8 +17,9 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
+from edge_client.conditions import temperature_c
+from edge_client.energy import EnergyMeter, find_meter
 from edge_client.errors import SettingsError
-from edge_client.meters import EnergyMeter, find_meter
 from edge_client.runtime import default_threads
 from edge_client.trainer import Trainer
 from model_export.bundle import Bundle
@@ -26,7 +27,6 @@ from model_export.errors import BundleError
 
 __all__ = ["Calibration", "PowerSample", "Timing", "calibrate"]
 
-THERMAL = Path("/sys/class/thermal")
 _BLOCKS = 5
 _IDLE_SHARE = 0.5
 
@@ -63,8 +63,10 @@ class PowerSample:
         Length, and processor time of this process in it.
     energy_j, idle_j
         Gross, and the idle share where the source knows it.
-    method, source
-        Where the figure comes from.
+    method, source, covers
+        Where the figure comes from, and what it is of.
+    excluded
+        Why it must not be counted, in words; empty: it may.
     """
 
     threads: int
@@ -74,6 +76,8 @@ class PowerSample:
     idle_j: Optional[float]
     method: str
     source: str
+    covers: str
+    excluded: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,7 @@ def calibrate(
     say: Callable[[str], None] = lambda line: None,
     make_trainer: Callable[..., Trainer] = Trainer,
     meter: Optional[EnergyMeter] = None,
-    thermal: Path = THERMAL,
+    root: Path = Path("/"),
 ) -> Calibration:
     """Measure steps, transfers of weights, evaluation and power.
 
@@ -182,8 +186,8 @@ def calibrate(
         PEM of the public key that must have signed the bundle.
     say
         Told what is being measured.
-    make_trainer, meter, thermal
-        What trains, measures and tells temperatures, where that is not the usual.
+    make_trainer, meter, root
+        What trains and measures, and where ``sys`` is, where these are not the usual.
 
     Raises
     ------
@@ -198,7 +202,7 @@ def calibrate(
     manifest = loaded.manifest
     if not any(name.startswith("train") for name in manifest.signatures):
         raise BundleError(f"{bundle}: the bundle has no training signature, so there is nothing to calibrate")
-    start_c = hottest_c(thermal)
+    start_c = temperature_c(root)
     say("load")
     trainer = make_trainer(loaded, num_threads=threads)
     steps = {}
@@ -215,7 +219,9 @@ def calibrate(
     evaluate = timed(lambda: trainer.evaluate(x, y), seconds / 4)
     set_weights = timed(lambda: trainer.set_weights(weights), seconds / 10)
     get_weights = timed(trainer.weights, seconds / 10)
-    meter = meter if meter is not None else find_meter(profile)
+    own_meter = find_meter(profile) if meter is None else None
+    meter = own_meter or meter
+    assert meter is not None
     say("power when idle")
     samples = [_power(meter, 0, lambda: time.sleep(seconds * _IDLE_SHARE))]
     for count in dict.fromkeys([threads or 0, *thread_counts]):
@@ -226,6 +232,8 @@ def calibrate(
         samples.append(
             _power(meter, count or default_threads(own.runtime), lambda step=step: _for_seconds(step, seconds))
         )
+    if own_meter is not None:
+        own_meter.close()
     return Calibration(
         bundle=loaded.sha256,
         model=manifest.name,
@@ -243,7 +251,7 @@ def calibrate(
         get_weights=get_weights,
         power=tuple(sample for sample in samples if sample is not None),
         temperature_start_c=start_c,
-        temperature_end_c=hottest_c(thermal),
+        temperature_end_c=temperature_c(root),
     )
 
 
@@ -269,17 +277,6 @@ def timed(work: Callable[[], object], seconds: float, clock: Callable[[], float]
         means.append(1000 * (clock() - began) / done)
         count += done
     return Timing(statistics.median(means), min(means), max(means), count)
-
-
-def hottest_c(root: Path = THERMAL) -> Optional[float]:
-    """Return the temperature of the hottest thermal zone in degrees Celsius; None where no zone can be read."""
-    found = []
-    for zone in root.glob("thermal_zone*/temp"):
-        try:
-            found.append(int(zone.read_text(encoding="ascii")) / 1000)
-        except (OSError, ValueError):
-            continue
-    return max(found, default=None)
 
 
 def _samples(trainer: Trainer) -> tuple[np.ndarray, np.ndarray]:
@@ -314,4 +311,7 @@ def _power(meter: EnergyMeter, threads: int, work: Callable[[], object]) -> Opti
     wall_s, cpu_s, energy = time.monotonic() - wall, time.process_time() - cpu, meter.energy
     if energy is None:
         return None
-    return PowerSample(threads, wall_s, cpu_s, energy.gross_j, energy.idle_j, energy.method, energy.source)
+    excluded = "; ".join(energy.flags) if energy.excluded else ""
+    return PowerSample(
+        threads, wall_s, cpu_s, energy.gross_j, energy.idle_j, energy.method, energy.source, energy.covers, excluded
+    )

@@ -7,17 +7,17 @@ from typing import Optional
 
 import pytest
 
-from edge_client.calibrate import calibrate, hottest_c, timed
+from edge_client.calibrate import calibrate, timed
 from edge_client.cli import main
+from edge_client.energy import Energy
 from edge_client.errors import SettingsError
-from edge_client.meters import Energy
 from model_export.bundle import Bundle
 
 
-class TenWatts:
+class OneJoule:
     """A meter that finds every interval one joule."""
 
-    def __enter__(self) -> TenWatts:
+    def __enter__(self) -> OneJoule:
         return self
 
     def __exit__(
@@ -27,12 +27,14 @@ class TenWatts:
 
     @property
     def energy(self) -> Optional[Energy]:
-        return Energy(1.0, None, "measured", "a test's meter")
+        return Energy(1.0, None, "measured", "a test's meter", "board")
 
 
 def test_every_signature_is_timed_and_power_is_measured_idle_and_busy(digits_bundle: Path, tmp_path: Path) -> None:
-    (tmp_path / "thermal_zone0").mkdir()
-    (tmp_path / "thermal_zone0/temp").write_text("41500\n")
+    zone = tmp_path / "sys/class/thermal/thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "type").write_text("cpu-thermal\n")
+    (zone / "temp").write_text("41500\n")
     bundle = Bundle.load(digits_bundle)
     said: list[str] = []
     found = calibrate(
@@ -41,8 +43,8 @@ def test_every_signature_is_timed_and_power_is_measured_idle_and_busy(digits_bun
         thread_counts=(2, 1),
         seconds=0.02,
         say=said.append,
-        meter=TenWatts(),
-        thermal=tmp_path,
+        meter=OneJoule(),
+        root=tmp_path,
     )
     assert found.bundle == bundle.sha256
     assert list(found.steps) == ["", *bundle.manifest.cuts]
@@ -84,4 +86,3 @@ def test_what_cannot_be_calibrated(digits_bundle: Path, tmp_path: Path, capsys: 
     assert "none.bundle" in capsys.readouterr().err
     with pytest.raises(SettingsError, match="--seconds is 0"):
         calibrate(digits_bundle, seconds=0)
-    assert hottest_c(tmp_path) is None

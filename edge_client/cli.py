@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
+from device_profiles import ProfileError
+from edge_client.calibrate_command import add_calibrate_command, show_calibration
+from edge_client.energy.command import add_energy_options, add_meter_command, show_meter
 from edge_client.errors import EdgeError, SettingsError
 from model_export.errors import BundleError
 
@@ -31,6 +33,9 @@ examples:
   # on one machine, to try things out
   pocketfleet-client run --server 127.0.0.1:8000 --insecure \\
       --bundle cifar.bundle --data shard-3.npz --state /tmp/client-3
+
+  # what this device's energy figures would come from
+  pocketfleet-client meter
 
   # the key to enrol at a server that admits only known devices
   pocketfleet-client key --state ~/.pocketfleet > board-3.pem
@@ -64,11 +69,13 @@ def main(arguments: Optional[Sequence[str]] = None, *, make_trainer: Optional[Ca
     try:
         if options.command == "key":
             _print_key(options.state, options.format)
+        elif options.command == "meter":
+            show_meter(options)
         elif options.command == "calibrate":
-            _calibrate(options, make_trainer)
+            show_calibration(options, make_trainer)
         else:
             _run(options, make_trainer)
-    except SettingsError as error:
+    except (SettingsError, ProfileError) as error:
         return _fail(error, 2)
     except (EdgeError, BundleError) as error:
         return _fail(error, 1)
@@ -92,26 +99,10 @@ def _print_key(state_directory: Path, form: str) -> None:
     print(text.rstrip("\n"))
 
 
-def _calibrate(options: argparse.Namespace, make_trainer: Optional[Callable[..., Trainer]]) -> None:
-    from edge_client.calibrate import calibrate
-    from edge_client.trainer import Trainer
-
-    found = calibrate(
-        options.bundle,
-        threads=options.threads,
-        thread_counts=options.power_threads,
-        profile=options.profile,
-        seconds=options.seconds,
-        trusted_key=_read(options.trust) if options.trust else None,
-        say=lambda line: print(f"calibrate: {line}", file=sys.stderr, flush=True),
-        make_trainer=make_trainer or Trainer,
-    )
-    print(json.dumps(found.as_json()) if options.json else "\n".join(found.lines()))
-
-
 def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Trainer]]) -> None:
     from edge_client.bundle_store import BundleStore
     from edge_client.client import ClientConfig, run_client
+    from edge_client.energy import find_meter
     from edge_client.feature_cache import FeatureCache
     from edge_client.local_weights import LocalWeights
     from edge_client.memory import return_large_blocks
@@ -140,6 +131,7 @@ def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Train
             "no bundle: give one with --bundle, or with --trust the public key that must have signed what the server "
             "sends"
         )
+    meter = find_meter(options.profile, source=options.energy)
     worker = Worker(
         bundle,
         options.data,
@@ -147,6 +139,7 @@ def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Train
         name=options.name,
         processor=options.processor,
         profile=options.profile,
+        meter=meter,
         num_threads=options.threads,
         cache_features=not options.no_feature_cache,
         feature_cache=(
@@ -158,7 +151,11 @@ def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Train
         local_weights=LocalWeights(options.state / "weights"),
         make_trainer=make_trainer or Trainer,
     )
-    run_client(config, worker.handle)
+    try:
+        meter.measure_idle(options.idle_baseline)
+        run_client(config, worker.handle, on_phase=worker.phases.enter)
+    finally:
+        meter.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -191,16 +188,8 @@ def _parser() -> argparse.ArgumentParser:
         default="pem",
         help="pem, or what `flwr supernode register` wants of it (default: %(default)s)",
     )
-    calibrate = commands.add_parser(
-        "calibrate",
-        help="measure how fast this device trains a bundle, and on how much power",
-        description="Time training steps, evaluation and the handling of weights, and measure power, idle and while "
-        "training. Nothing is changed, and no server or data is needed. Nothing else should run meanwhile.",
-        epilog="examples:\n  pocketfleet-client calibrate cifar.bundle\n"
-        "  pocketfleet-client calibrate cifar.bundle --threads 4 --power-threads 1 2 --json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    _add_calibrate_arguments(calibrate)
+    add_meter_command(commands)
+    add_calibrate_command(commands)
     for command in (run, key):
         command.add_argument(
             "--state",
@@ -223,7 +212,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--trust", type=Path, metavar="KEY.pem", help="public key that must have signed the bundle")
     run.add_argument("--name", default="", metavar="NAME", help="name in reports (default: host and data file)")
     run.add_argument("--processor", default="cpu", metavar="CLASS", help="cpu, gpu, ...: whose cutoff applies here")
-    run.add_argument("--profile", default="generic", metavar="NAME", help="device profile for a modelled energy figure")
+    add_energy_options(run)
+    run.add_argument(
+        "--idle-baseline",
+        type=_seconds,
+        default=3.0,
+        metavar="S",
+        help="before asking for work, measure for so long what the idle device uses; 0: do not (default: %(default)g; "
+        "a model needs none)",
+    )
     run.add_argument("--threads", type=_positive_int, metavar="N", help="threads for training (default: the fastest)")
     run.add_argument(
         "--no-feature-cache",
@@ -267,30 +264,6 @@ def _parser() -> argparse.ArgumentParser:
         help="when leaving, wait this long for the server to take the last reply (default: %(default)g)",
     )
     return parser
-
-
-def _add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="what to train, directory or zip")
-    parser.add_argument(
-        "--threads", type=_positive_int, metavar="N", help="threads for training (default: the fastest)"
-    )
-    parser.add_argument(
-        "--power-threads",
-        type=_positive_int,
-        nargs="*",
-        default=(),
-        metavar="N",
-        help="also measure power while training with so many threads",
-    )
-    parser.add_argument(
-        "--profile", default="generic", metavar="NAME", help="device profile, where nothing is measured"
-    )
-    parser.add_argument(
-        "--seconds", type=_seconds, default=2.0, metavar="S", help="for each figure (default: %(default)g)"
-    )
-    parser.add_argument("--trust", type=Path, metavar="KEY.pem", help="public key that must have signed the bundle")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log details, too")
 
 
 def _natural(text: str) -> int:

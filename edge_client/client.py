@@ -17,7 +17,7 @@ from edge_client.errors import SettingsError
 from edge_client.polling import AdaptivePoll
 from edge_client.records import Reply, Task
 from edge_client.state import StateDirectory
-from edge_client.transport.api import LeavingError, Transport
+from edge_client.transport.api import LeavingError, OnPhase, Transport, no_phases
 from edge_client.transport.clock import ServerClock
 from edge_client.transport.connection import Connection, Security
 from edge_client.transport.fleet import FleetTransport
@@ -85,7 +85,7 @@ class _AbandonError(BaseException):
     """Raised by a signal inside the handler, to be caught only by the loop."""
 
 
-def run_client(config: ClientConfig, handler: Handler) -> None:
+def run_client(config: ClientConfig, handler: Handler, *, on_phase: OnPhase = no_phases) -> None:
     """Serve one server until SIGTERM or SIGINT.
 
     Call it in the main thread, which receives the signals. On a signal the client finishes sending, if it is sending;
@@ -97,6 +97,8 @@ def run_client(config: ClientConfig, handler: Handler) -> None:
         Where and how.
     handler
         Does the work.
+    on_phase
+        Is told when a download, an upload and waiting begin.
 
     Raises
     ------
@@ -122,6 +124,7 @@ def run_client(config: ClientConfig, handler: Handler) -> None:
             clock,
             max_message_bytes=config.max_message_bytes,
             leave_within_s=config.leave_within_s,
+            on_phase=on_phase,
         )
         serve(transport, handler, AdaptivePoll(config.poll_shortest_s, config.poll_longest_s), stop)
 

@@ -12,7 +12,8 @@ Each SuperNode says what it trains on, on its command line or in the environment
 
     POCKETFLEET_BUNDLE=cifar.bundle POCKETFLEET_DATA=shard-3.npz flower-supernode ...
 
-Keys: ``bundle``, ``data``, and if wanted ``test-data``, ``name``, ``processor``, ``profile``, ``threads``, ``trust``.
+Keys: ``bundle``, ``data``, and if wanted ``test-data``, ``name``, ``processor``, ``profile``, ``energy``, ``threads``,
+``trust``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Optional, Union
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
+from edge_client.energy import AUTO, find_meter
 from edge_client.errors import SettingsError
 from edge_client.records import (
     ARRAYS,
@@ -47,7 +49,7 @@ from edge_client.worker import Worker
 
 __all__ = ["app"]
 
-_KEYS = ("bundle", "data", "test-data", "name", "processor", "profile", "threads", "trust")
+_KEYS = ("bundle", "data", "test-data", "name", "processor", "profile", "energy", "threads", "trust")
 _NOT_MEASURED: dict[str, Union[int, float]] = {
     DOWNLOAD_S: -1.0,
     DOWNLOAD_BYTES: -1,
@@ -56,6 +58,9 @@ _NOT_MEASURED: dict[str, Union[int, float]] = {
     PREVIOUS_UPLOAD_ROUND: 0,
 }
 """A SuperNode does the transfers and says nothing about them; stock strategies want the same keys from all clients."""
+
+_IDLE_BASELINE_S = 3.0
+"""Before the first task's work begins, as in `pocketfleet-client run`."""
 
 app = ClientApp()
 
@@ -113,13 +118,17 @@ def _settings(node_config: Mapping[str, object]) -> dict[str, str]:
 @lru_cache(maxsize=1)
 def _worker(settings: tuple[tuple[str, str], ...]) -> Worker:
     given = dict(settings)
+    profile = given.get("profile", "generic")
+    meter = find_meter(profile, source=given.get("energy", AUTO))
+    meter.measure_idle(_IDLE_BASELINE_S)
     return Worker(
         given["bundle"],
         given["data"],
         test_data=given.get("test-data"),
         name=given.get("name", ""),
         processor=given.get("processor", "cpu"),
-        profile=given.get("profile", "generic"),
+        profile=profile,
+        meter=meter,
         num_threads=_whole(given.get("threads")),
         trusted_key=Path(given["trust"]).read_bytes() if "trust" in given else None,
     )

@@ -16,7 +16,9 @@ from model_export.tensors import pack, unpack
 __all__ = [
     "ACCEPTS_BUNDLE",
     "ARRAYS",
+    "BATTERY_AT",
     "BATTERY_PERCENT",
+    "BUILD",
     "BUNDLE",
     "CHARGING",
     "CODECS",
@@ -24,8 +26,18 @@ __all__ = [
     "DEVICE",
     "DOWNLOAD_BYTES",
     "DOWNLOAD_CODEC",
+    "DOWNLOAD_ENERGY",
     "DOWNLOAD_S",
+    "ENERGY",
+    "ENERGY_COVERAGE",
+    "ENERGY_COVERS",
+    "ENERGY_FLAGS",
+    "ENERGY_METHOD",
+    "ENERGY_RATE_HZ",
+    "ENERGY_SOURCE",
+    "ENERGY_UNCERTAINTY_J",
     "EVALUATE",
+    "GOVERNOR",
     "INFO",
     "KEEPS_WEIGHTS",
     "KEEP_WEIGHTS",
@@ -33,6 +45,7 @@ __all__ = [
     "METRICS",
     "PACKED",
     "PREVIOUS_UPLOAD_BYTES",
+    "PREVIOUS_UPLOAD_ENERGY",
     "PREVIOUS_UPLOAD_ROUND",
     "PREVIOUS_UPLOAD_S",
     "QUERY",
@@ -40,8 +53,10 @@ __all__ = [
     "SERVER_ROUND",
     "START_ROUND",
     "STEPS",
+    "TEMPERATURE_AT",
     "TRAIN",
     "UPLOAD_CODEC",
+    "WAIT_ENERGY",
     "Arrays",
     "Reply",
     "Scalar",
@@ -98,6 +113,28 @@ DOWNLOAD_BYTES = "download-bytes"
 PREVIOUS_UPLOAD_S = "previous-upload-s"
 PREVIOUS_UPLOAD_BYTES = "previous-upload-bytes"
 PREVIOUS_UPLOAD_ROUND = "previous-upload-round"
+
+ENERGY = ("energy-j", "energy-idle-j")
+DOWNLOAD_ENERGY = ("energy-download-j", "energy-download-idle-j")
+WAIT_ENERGY = ("energy-wait-j", "energy-wait-idle-j")
+PREVIOUS_UPLOAD_ENERGY = ("previous-upload-energy-j", "previous-upload-energy-idle-j")
+"""Metrics: joules of a phase, gross, and what the device would have used anyway. −1: not known."""
+ENERGY_RATE_HZ = "energy-rate-hz"
+ENERGY_COVERAGE = "energy-coverage"
+ENERGY_UNCERTAINTY_J = "energy-uncertainty-j"
+"""Metrics about `ENERGY`. −1: not known."""
+TEMPERATURE_AT = ("temperature-start-c", "temperature-end-c")
+BATTERY_AT = ("battery-start-percent", "battery-end-percent")
+"""Metrics: as the task's work began and ended. −1: not known."""
+ENERGY_SOURCE = "energy-source"
+ENERGY_METHOD = "energy-method"
+ENERGY_COVERS = "energy-covers"
+ENERGY_FLAGS = "energy-flags"
+"""Words about the energies of a reply. Flags are a line each. ``download: ``, ``wait: `` or ``upload: `` before a flag
+tells that it is about that phase, not about the task's own; see also `edge_client.energy.EXCLUDED`."""
+GOVERNOR = "governor"
+BUILD = "build"
+"""Words about the device: its processor's frequency governor, and the version of its client."""
 
 Scalar = Union[int, float, str, bool, bytes]
 Arrays = dict[str, np.ndarray]

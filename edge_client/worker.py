@@ -10,6 +10,8 @@ import platform
 import resource
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional, Union
@@ -17,20 +19,26 @@ from typing import Callable, Optional, Union
 import numpy as np
 
 from edge_client.bundle_store import BundleStore
+from edge_client.conditions import build
 from edge_client.data import Dataset, load_dataset
+from edge_client.energy import Phases, SampledMeter, find_meter
 from edge_client.errors import DivergedError, NoLocalWeightsError, TaskError
 from edge_client.feature_cache import FeatureCache
 from edge_client.local_weights import LocalWeights
-from edge_client.meters import Energy, EnergyMeter, find_meter
 from edge_client.plan import Plan, text
 from edge_client.power_supply import battery_facts, memory_bytes
 from edge_client.records import (
     ACCEPTS_BUNDLE,
+    BUILD,
     BUNDLE,
     CODECS,
+    ENERGY_COVERS,
+    ENERGY_METHOD,
+    ENERGY_SOURCE,
     EVALUATE,
     KEEPS_WEIGHTS,
     MEMORY_BYTES,
+    PREVIOUS_UPLOAD_ENERGY,
     QUERY,
     TRAIN,
     Arrays,
@@ -38,6 +46,7 @@ from edge_client.records import (
     Scalar,
     Task,
 )
+from edge_client.reported import Conditions, phase_figures, upload_figures
 from edge_client.runtime import available_runtime
 from edge_client.trainer import Trainer
 from model_export import codecs
@@ -74,6 +83,8 @@ class Worker:
         Class of the processor, for processor-specific cutoffs: ``cpu``, ``gpu``, ….
     profile
         Device profile, for a modelled energy figure where there is no sensor.
+    meter
+        Where energy figures come from; None finds the best.
     num_threads
         Threads of the interpreter; None takes what is fastest.
     cache_features
@@ -104,6 +115,7 @@ class Worker:
         name: str = "",
         processor: str = "cpu",
         profile: str = "generic",
+        meter: Optional[SampledMeter] = None,
         num_threads: Optional[int] = None,
         cache_features: bool = True,
         feature_cache: Optional[FeatureCache] = None,
@@ -118,7 +130,7 @@ class Worker:
         self._data = Path(data)
         self._test_data = Path(test_data) if test_data else None
         self._num_threads = num_threads
-        self._meter: EnergyMeter = find_meter(profile)
+        self.phases = Phases(meter or find_meter(profile))
         self._cache_features = cache_features
         self._feature_cache = feature_cache
         self._local_weights = local_weights
@@ -142,6 +154,8 @@ class Worker:
     def handle(self, task: Task) -> Reply:
         """Do what the server asks.
 
+        Joules come with every answer: of the work itself, and of what `phases` was told of since the last one.
+
         Raises
         ------
         edge_client.errors.TaskError
@@ -149,10 +163,13 @@ class Worker:
         edge_client.errors.EdgeError, model_export.errors.BundleError
             The weights, the data or a bundle that came with the task do not fit.
         """
+        self.phases.enter("")
         if task.kind == QUERY:
             if BUNDLE in task.arrays:
                 self._install(task)
-            return Reply(metrics={"num-examples": self._examples()}, info=self.facts())
+            metrics, info = upload_figures(self.phases)
+            metrics = metrics if metrics[PREVIOUS_UPLOAD_ENERGY[0]] >= 0 else {}
+            return Reply(metrics={"num-examples": self._examples(), **metrics}, info={**self.facts(), **info})
         if task.kind == TRAIN:
             return self._train(task)
         if task.kind == EVALUATE:
@@ -180,6 +197,10 @@ class Worker:
             "cores": os.cpu_count() or 0,
             MEMORY_BYTES: memory_bytes(),
             "python": platform.python_version(),
+            BUILD: build(),
+            ENERGY_SOURCE: self.phases.meter.about.title,
+            ENERGY_METHOD: self.phases.meter.about.method,
+            ENERGY_COVERS: self.phases.meter.about.covers,
             **battery_facts(),
         }
 
@@ -211,11 +232,12 @@ class Worker:
         job = self._loaded()
         plan, trainer, dataset = Plan.of(task.config), job.trainer, job.dataset
         wanted = _wanted(plan, trainer)
+        before = Conditions.now()
         cpu_start, start = time.process_time(), time.monotonic()
         received = _received(plan, task, trainer)
         trainer.set_weights({**self._own_weights(plan, trainer), **received})
         set_s = time.monotonic() - start
-        with self._meter:
+        with self._phase("train"):
             result = trainer.fit(
                 dataset,
                 plan.epochs,
@@ -246,25 +268,22 @@ class Worker:
             "cpu-s": time.process_time() - cpu_start,
             "peak-memory-bytes": _peak_memory_bytes(),
         }
-        energy = self._meter.energy
-        metrics.update(_energy_metrics(energy))
-        return Reply(metrics=metrics, arrays=arrays, info=self._info(energy))
+        return self._answer("train", metrics, before, arrays)
 
     def _evaluate(self, task: Task) -> Reply:
         job = self._loaded()
+        before = Conditions.now()
         job.trainer.set_weights(_received(Plan.of(task.config), task, job.trainer))
         start = time.monotonic()
-        with self._meter:
+        with self._phase("evaluate"):
             loss, accuracy = job.trainer.evaluate(job.test_dataset.x, job.test_dataset.y)
-        energy = self._meter.energy
         metrics: dict[str, Union[int, float]] = {
             "num-examples": len(job.test_dataset),
             "eval-loss": loss,
             "eval-accuracy": accuracy,
             "evaluate-s": time.monotonic() - start,
         }
-        metrics.update(_energy_metrics(energy))
-        return Reply(metrics=metrics, info=self._info(energy))
+        return self._answer("evaluate", metrics, before)
 
     def _own_weights(self, plan: Plan, trainer: Trainer) -> Arrays:
         """Return the client's own weights where the plan starts from them."""
@@ -275,13 +294,22 @@ class Worker:
             raise NoLocalWeightsError("this client keeps no weights of its own between rounds; send it all variables")
         return self._local_weights
 
-    def _info(self, energy: Optional[Energy]) -> dict[str, Scalar]:
-        return {
-            "name": self.name,
-            "energy-method": energy.method if energy else "none",
-            "energy-source": energy.source if energy else "the energy source failed during this interval",
-            "runtime": self._job.trainer.runtime if self._job else available_runtime(),
-        }
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self.phases.enter(name)
+        try:
+            yield
+        finally:
+            self.phases.enter("")
+
+    def _answer(
+        self, phase: str, metrics: dict[str, Union[int, float]], before: Conditions, arrays: Optional[Arrays] = None
+    ) -> Reply:
+        """Return the reply to a task, with all that is known of its joules and conditions."""
+        figures, words = phase_figures(self.phases, phase)
+        runtime = self._job.trainer.runtime if self._job else available_runtime()
+        info = {"name": self.name, "runtime": runtime, **words, **before.words()}
+        return Reply(metrics={**metrics, **figures, **before.figures()}, arrays=arrays, info=info)
 
 
 def _received(plan: Plan, task: Task, trainer: Trainer) -> Arrays:
@@ -308,13 +336,6 @@ def _check_finite(weights: Arrays) -> None:
             raise DivergedError(
                 f"training went astray: {path} holds values that are no numbers; a lower learning rate may help"
             )
-
-
-def _energy_metrics(energy: Optional[Energy]) -> dict[str, Union[int, float]]:
-    """Return gross and idle joules; −1 stands for "not known", as a metric cannot be absent."""
-    if energy is None:
-        return {"energy-j": -1.0, "energy-idle-j": -1.0}
-    return {"energy-j": energy.gross_j, "energy-idle-j": -1.0 if energy.idle_j is None else energy.idle_j}
 
 
 def _peak_memory_bytes() -> int:

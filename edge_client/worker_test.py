@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from edge_client.energy import COVERS, METHODS
 from edge_client.errors import DivergedError, NoLocalWeightsError, TaskError, WeightsError
 from edge_client.local_weights import LocalWeights
 from edge_client.records import EVALUATE, QUERY, TRAIN, Scalar, Task
@@ -49,14 +50,48 @@ def test_train_returns_what_it_trained_and_measured(worker: Worker) -> None:
     assert metrics["train-s"] > 0
     assert metrics["energy-j"] > 0
     assert metrics["peak-memory-bytes"] > 10_000_000
-    assert reply.info["energy-method"] in ("measured", "modelled")
+    assert reply.info["energy-method"] in METHODS
+    assert reply.info["energy-covers"] in COVERS
     assert reply.info["energy-source"]
+    assert {"energy-flags", "governor", "build"} <= set(reply.info)
     again = worker.handle(Task(TRAIN, start, plan))
     assert again.arrays is not None
     assert all(again.arrays[name].tobytes() == value.tobytes() for name, value in reply.arrays.items())
     other = worker.handle(Task(TRAIN, start, {**plan, "server-round": 4}))
     assert other.arrays is not None
     assert any(other.arrays[name].tobytes() != value.tobytes() for name, value in reply.arrays.items())
+
+
+def test_joules_of_the_phases_around_a_task(worker: Worker) -> None:
+    """As the transport tells of them; a stock SuperNode tells of none."""
+    start = worker.trainer.bundle.initial()
+    phases = ("energy-download", "energy-wait", "previous-upload-energy")
+    keys = [f"{phase}{end}" for phase in phases for end in ("-j", "-idle-j")]
+    alone = worker.handle(Task(TRAIN, start)).metrics
+    assert [alone[key] for key in keys] == [-1.0] * 6
+    for phase in ("wait", "download"):
+        worker.phases.enter(phase)
+    first = worker.handle(Task(TRAIN, start)).metrics
+    assert [first[key] > 0 for key in keys] == [True] * 4 + [False] * 2
+    for phase in ("upload", "wait", "download"):
+        worker.phases.enter(phase)
+    second = worker.handle(Task(EVALUATE, start)).metrics
+    assert [second[key] > 0 for key in keys] == [True] * 6
+    assert second["energy-j"] >= second["energy-idle-j"] > 0
+    worker.phases.enter("upload")
+    asked = worker.handle(Task(QUERY))
+    assert asked.metrics["previous-upload-energy-j"] > 0
+    assert asked.info["energy-method"] == "modelled"
+    third = worker.handle(Task(TRAIN, start)).metrics
+    assert [third[key] for key in keys] == [-1.0] * 6
+
+
+def test_a_task_that_failed_leaves_no_joules_to_the_next(worker: Worker) -> None:
+    start = worker.trainer.bundle.initial()
+    with pytest.raises(DivergedError):
+        worker.handle(Task(TRAIN, start, {"epochs": 20, "learning-rate": 1e38}))
+    metrics = worker.handle(Task(TRAIN, start, {"steps": 1})).metrics
+    assert metrics["energy-idle-j"] == pytest.approx(metrics["train-s"], rel=0.5), "the generic model: 1 W when idle"
 
 
 def test_weights_that_are_no_numbers_are_not_sent(worker: Worker) -> None:

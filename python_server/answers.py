@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Optional
@@ -10,12 +9,15 @@ from typing import Any, Optional
 from edge_client.records import (
     DOWNLOAD_BYTES,
     DOWNLOAD_S,
+    ENERGY_METHOD,
+    ENERGY_SOURCE,
     PREVIOUS_UPLOAD_BYTES,
     PREVIOUS_UPLOAD_ROUND,
     PREVIOUS_UPLOAD_S,
 )
 from python_server.errors import UpdateError
-from python_server.run_rows import ACCURACY_OF, DeviceRoundRow, MeasurementRow
+from python_server.reported_energy import energy_rows, number_in, upload_energy_row, words_in
+from python_server.run_rows import ACCURACY_OF, ENERGY, DeviceRoundRow, MeasurementRow
 from python_server.store import Upload
 from python_server.strategies.base import Contribution, Device, Plan
 from python_server.tasks import Answer
@@ -25,7 +27,6 @@ __all__ = [
     "add_evaluation",
     "architecture_accuracies",
     "contribution",
-    "energy_measurements",
     "reported_upload",
     "train_row",
 ]
@@ -42,10 +43,7 @@ class Figures:
 
     def number(self, key: str) -> Optional[float]:
         """Return a figure as a float."""
-        value = self.values.get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-            return None
-        return float(value)
+        return number_in(self.values, key)
 
     def whole(self, key: str) -> Optional[int]:
         """Return a figure as a whole number."""
@@ -80,6 +78,8 @@ def contribution(device: Device, plan: Plan, answer: Answer) -> Contribution:
 def train_row(number: int, device: Device, plan: Plan, answer: Answer) -> DeviceRoundRow:
     """Return the row of a train answer before it is known whether it can be used."""
     figures, info = Figures(answer.metrics), answer.info
+    energies = energy_rows(number, device.device, answer, "train")
+    energy = next((each for each in energies if each.quantity == ENERGY and each.info["phase"] == "train"), None)
     return DeviceRoundRow(
         round=number,
         device=device.device,
@@ -100,10 +100,10 @@ def train_row(number: int, device: Device, plan: Plan, answer: Answer) -> Device
         read_after_s=answer.read_after_s,
         download_bytes=figures.whole(DOWNLOAD_BYTES),
         upload_bytes=answer.bytes or None,
-        energy_j=figures.number("energy-j"),
-        energy_idle_j=figures.number("energy-idle-j"),
-        energy_source=str(info.get("energy-source", "")),
-        energy_method=str(info.get("energy-method", "")),
+        energy_j=energy.value if energy else None,
+        energy_idle_j=energy.info["idle_j"] if energy else None,
+        energy_source=words_in(info, ENERGY_SOURCE),
+        energy_method=words_in(info, ENERGY_METHOD),
         cpu_s=figures.number("cpu-s"),
         peak_memory_bytes=figures.whole("peak-memory-bytes"),
         info={key: value for key, value in info.items() if isinstance(value, (str, int, float, bool))},
@@ -120,16 +120,6 @@ def add_evaluation(row: DeviceRoundRow, answer: Answer) -> DeviceRoundRow:
         eval_examples=figures.whole("num-examples"),
         evaluate_s=figures.number("evaluate-s"),
     )
-
-
-def energy_measurements(row: DeviceRoundRow) -> list[MeasurementRow]:
-    """Return the energies of a row that have a source."""
-    figures = [("energy while training", row.energy_j), ("idle share of it", row.energy_idle_j)]
-    return [
-        MeasurementRow(row.round, row.device, quantity, value, "J", row.energy_source, row.energy_method)
-        for quantity, value in figures
-        if value is not None and row.energy_source
-    ]
 
 
 def architecture_accuracies(number: int, evaluations: Mapping[str, tuple[float, float, int]]) -> list[MeasurementRow]:
@@ -156,7 +146,8 @@ def reported_upload(device: str, answer: Answer) -> Optional[Upload]:
     number, seconds = figures.whole(PREVIOUS_UPLOAD_ROUND), figures.number(PREVIOUS_UPLOAD_S)
     if not number or seconds is None:
         return None
-    return Upload(number, device, seconds, figures.whole(PREVIOUS_UPLOAD_BYTES))
+    energy = upload_energy_row(number, device, answer)
+    return Upload(number, device, seconds, figures.whole(PREVIOUS_UPLOAD_BYTES), (energy,) if energy else ())
 
 
 def _stock_default(key: str, figures: Figures, plan: Plan) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,6 @@ from python_server.answers import (
     Figures,
     add_evaluation,
     contribution,
-    energy_measurements,
     reported_upload,
     train_row,
 )
@@ -78,9 +78,7 @@ def test_row_and_energy() -> None:
     assert (row.energy_j, row.energy_idle_j, row.energy_source) == (3.0, None, "RAPL")
     assert row.plan["cutoff_s"] == 5.0
     assert "blob" not in row.info
-    (measurement,) = energy_measurements(row)
-    assert (measurement.value, measurement.unit, measurement.source) == (3.0, "J", "RAPL")
-    assert energy_measurements(train_row(3, DEVICE, PLAN, answer(**{"energy-j": 3.0}))) == []
+    assert train_row(3, DEVICE, PLAN, answer(**{"energy-j": 3.0})).energy_j is None, "a figure needs a source"
 
 
 def test_problems_become_one_line() -> None:
@@ -103,3 +101,16 @@ def test_evaluation_and_upload() -> None:
     assert reported_upload("d", upload) == Upload(2, "d", 0.5, 7)
     assert reported_upload("d", answer(**{PREVIOUS_UPLOAD_ROUND: 0, PREVIOUS_UPLOAD_S: 0.5})) is None
     assert reported_upload("d", answer(**{PREVIOUS_UPLOAD_ROUND: 2, PREVIOUS_UPLOAD_S: -1})) is None
+
+
+def test_an_energy_that_is_excluded_is_in_no_column() -> None:
+    info = {"energy-source": "a gauge", "energy-method": "battery", "energy-flags": "excluded: charging"}
+    row = train_row(1, DEVICE, PLAN, Answer(1, metrics={**METRICS, "energy-j": 3.0}, info=info))
+    assert (row.energy_j, row.energy_source) == (None, "a gauge")
+
+
+def test_an_upload_tells_its_joules_too() -> None:
+    told = answer(**{PREVIOUS_UPLOAD_ROUND: 2, PREVIOUS_UPLOAD_S: 0.5, "previous-upload-energy-j": 1.5})
+    upload = reported_upload("d", replace(told, info={"energy-source": "RAPL", "energy-method": "measured"}))
+    assert upload is not None
+    assert [(row.round, row.value, row.info["phase"]) for row in upload.measurements] == [(2, 1.5, "upload")]

@@ -16,13 +16,7 @@ import numpy as np
 
 from edge_client.records import QUERY, SERVER_ROUND, TRAIN, Scalar
 from python_server.aggregate import Aggregator
-from python_server.answers import (
-    add_evaluation,
-    architecture_accuracies,
-    contribution,
-    energy_measurements,
-    train_row,
-)
+from python_server.answers import add_evaluation, architecture_accuracies, contribution, train_row
 from python_server.client_evaluation import client_evaluations, evaluation_columns, mean_evaluation
 from python_server.device_history import DeviceHistory
 from python_server.errors import FleetError, UpdateError
@@ -30,8 +24,9 @@ from python_server.experiment import Experiment
 from python_server.fleet import Fleet
 from python_server.model import Evaluation, GlobalModel
 from python_server.progress import Progress
+from python_server.reported_energy import condition_rows, energy_rows, merged
 from python_server.roster import Roster
-from python_server.run_rows import DeviceRoundRow, EventRow, RoundRow
+from python_server.run_rows import DeviceRoundRow, EventRow, MeasurementRow, RoundRow
 from python_server.store import RoundCommit, RunStore, Upload
 from python_server.strategies.base import Arrays, Contribution, Device, Plan, StrategyState
 from python_server.submodels import Submodel
@@ -58,6 +53,7 @@ class _Training:
     aggregate_s: float
     phase_s: float
     uploads: list[Upload] = field(default_factory=list)
+    measurements: list[MeasurementRow] = field(default_factory=list)
 
 
 class RoundLoop:
@@ -237,7 +233,7 @@ class RoundLoop:
                 devices=self._fleet.rows(),
                 device_rounds=[*rows, *skipped],
                 measurements=[
-                    *(figure for each in rows for figure in energy_measurements(each)),
+                    *merged(training.measurements),
                     *architecture_accuracies(number, on_server),
                 ],
                 uploads=training.uploads,
@@ -283,6 +279,7 @@ class RoundLoop:
         rows: dict[str, DeviceRoundRow] = {}
         used: list[Contribution] = []
         uploads: list[Upload] = []
+        measurements: list[MeasurementRow] = []
         aggregate_s = 0.0
         with Aggregator(models) as aggregator:
             for answer in self._exchange.run(
@@ -303,13 +300,15 @@ class RoundLoop:
                     self._fleet.doubt(answer.node_id)
                 if not answer.problem:
                     self._uploads.expect(device.device, number)
+                    measurements += energy_rows(number, device.device, answer, "train")
+                    measurements += condition_rows(number, device.device, answer)
                 self._progress.answered(row)
             phase_s = self._clock.monotonic() - start
             add_start = self._clock.monotonic()
             mean = aggregator.result()
             aggregate_s += self._clock.monotonic() - add_start
             used.sort(key=lambda part: (part.device.name, part.device.device))
-            return _Training(mean, rows, used, aggregator.weight, aggregate_s, phase_s, uploads)
+            return _Training(mean, rows, used, aggregator.weight, aggregate_s, phase_s, uploads, measurements)
 
     def _trained(self, plan: Plan) -> tuple[str, ...]:
         """Return the variables that a plan's cut trains in the bundle that the device holds."""
@@ -371,6 +370,7 @@ class RoundLoop:
                 training.uploads += self._uploads.settle(device, answer)
                 if not answer.problem:
                     training.rows[device] = add_evaluation(training.rows[device], answer)
+                    training.measurements += energy_rows(number, device, answer, "evaluate")
             on_clients = mean_evaluation(training.rows.values())
         return self._evaluate_here(models, architectures), on_clients
 

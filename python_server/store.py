@@ -69,6 +69,7 @@ class Upload:
     device: str
     seconds: float
     bytes: Optional[int]
+    measurements: tuple[MeasurementRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -313,12 +314,13 @@ class RunStore:
         if rows:
             _insert(self._connection, rows[0].TABLE, [to_columns(row) for row in rows])
 
-    def _set_uploads(self, uploads: Iterable[Upload]) -> None:
+    def _set_uploads(self, uploads: Sequence[Upload]) -> None:
         self._connection.executemany(
             "UPDATE device_rounds SET upload_s = ?, upload_bytes = coalesce(?, upload_bytes) "
             "WHERE round = ? AND device = ?",
             [(upload.seconds, upload.bytes, upload.round, upload.device) for upload in uploads],
         )
+        self._add([row for upload in uploads for row in upload.measurements])
 
     def _set_meta(self, key: str, value: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))

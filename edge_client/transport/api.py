@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Protocol, Union
+from typing import Callable, Optional, Protocol, Union
 
 from edge_client.records import SERVER_ROUND, Reply, Task
 
-__all__ = ["Envelope", "LeavingError", "Transport"]
+__all__ = ["Envelope", "LeavingError", "OnPhase", "Transport", "no_phases"]
+
+OnPhase = Callable[[str], None]
+"""Is told what the transport does from now on: ``download``, ``upload`` or ``wait``."""
+
+
+def no_phases(phase: str) -> None:
+    """Tell nobody."""
 
 
 class LeavingError(Exception):

@@ -32,7 +32,7 @@ from edge_client.records import (
 )
 from edge_client.state import SavedReply, StateDirectory
 from edge_client.transport import fleet_pb2 as pb
-from edge_client.transport.api import Envelope
+from edge_client.transport.api import Envelope, OnPhase, no_phases
 from edge_client.transport.clock import ServerClock
 from edge_client.transport.connection import Traffic
 from edge_client.transport.messages import decode_task, encode_error, encode_reply
@@ -66,6 +66,8 @@ class FleetTransport:
         Most bytes of arrays to accept in one message.
     leave_within_s
         How long `close` waits for the server to look at the last reply.
+    on_phase
+        Is told when a download, an upload and waiting begin.
     """
 
     def __init__(
@@ -76,12 +78,14 @@ class FleetTransport:
         *,
         max_message_bytes: int = 1 << 30,
         leave_within_s: float = 15.0,
+        on_phase: OnPhase = no_phases,
     ) -> None:
         self._session = session
         self._state = state
         self._clock = clock
         self._max_message_bytes = max_message_bytes
         self._leave_within_s = leave_within_s
+        self._on_phase = on_phase
         self._upload: dict[str, Union[int, float]] = {
             PREVIOUS_UPLOAD_S: 0.0,
             PREVIOUS_UPLOAD_BYTES: 0,
@@ -98,6 +102,7 @@ class FleetTransport:
 
     def pull(self) -> Optional[Envelope]:
         """Return the task that an earlier process left, else ask the server for one."""
+        self._on_phase("wait")
         saved = self._state.task()
         if saved is not None:
             try:
@@ -151,6 +156,7 @@ class FleetTransport:
         # A kill between saving the reply and forgetting its task leaves both.
         self._state.forget_task()
         round_number, self._round = self._round, None
+        self._on_phase("upload")
         start = time.monotonic()
         traffic = Traffic()
         try:
@@ -161,6 +167,7 @@ class FleetTransport:
             reply.close()
         self._state.forget_reply()
         upload_s = time.monotonic() - start
+        self._on_phase("wait")
         self._upload = {
             PREVIOUS_UPLOAD_S: upload_s,
             PREVIOUS_UPLOAD_BYTES: traffic.sent,
@@ -178,6 +185,7 @@ class FleetTransport:
     def _open(self, metadata: pb.Metadata, *, resumed: bool) -> Optional[Envelope]:
         """Fetch a message's content; a message without usable content is answered, or dropped, here."""
         traffic = Traffic()
+        self._on_phase("download")
         start = time.monotonic()
 
         def fetch(object_ids: Sequence[str], at_once: int) -> Iterator[bytes]:

@@ -91,7 +91,7 @@ class Calibrated:
         device_profiles.power_fit.PowerFitError
             Something was measured, and no model fits it.
         """
-        counted = [sample for sample in self.power if sample["method"] in _MEASURED]
+        counted = [each for each in self.power if each["method"] in _MEASURED and not each.get("excluded")]
         if not counted:
             return None
         samples = [Sample(float(each["wall_s"]), float(each["cpu_s"]), float(each["energy_j"])) for each in counted]

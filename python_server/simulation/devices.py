@@ -11,7 +11,7 @@ from typing import Optional, Union
 
 import numpy as np
 
-from edge_client.records import PREVIOUS_UPLOAD_BYTES, PREVIOUS_UPLOAD_ROUND, PREVIOUS_UPLOAD_S
+from edge_client.records import PREVIOUS_UPLOAD_BYTES, PREVIOUS_UPLOAD_ENERGY, PREVIOUS_UPLOAD_ROUND, PREVIOUS_UPLOAD_S
 from model_export.manifest import Manifest
 from python_server.errors import ExperimentError
 from python_server.simulation.settings import ProfileSettings
@@ -93,7 +93,7 @@ class SimulatedDevice:
             PREVIOUS_UPLOAD_BYTES: size,
         }
         if self.upload_j is not None:
-            told.update(zip(("previous-upload-energy-j", "previous-upload-energy-idle-j"), self.upload_j))
+            told.update(zip(PREVIOUS_UPLOAD_ENERGY, self.upload_j))
         return told
 
     @property

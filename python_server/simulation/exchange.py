@@ -16,6 +16,7 @@ from edge_client.records import (
     BUNDLE,
     CHARGING,
     CODECS,
+    ENERGY,
     EVALUATE,
     KEEPS_WEIGHTS,
     MEMORY_BYTES,
@@ -149,6 +150,8 @@ class VirtualExchange:
         }
         if device.profile.memory_mb:
             info[MEMORY_BYTES] = int(device.profile.memory_mb * 1e6)
+        if device.upload_j is not None:
+            info.update(energy_info(device))
         charge = device.charge_percent(self._clock.monotonic())
         if charge is not None:
             info.update({BATTERY_PERCENT: charge, CHARGING: False})
@@ -220,7 +223,7 @@ class VirtualExchange:
             metrics = {"num-examples": len(rows), "eval-loss": loss, "eval-accuracy": accuracy, "evaluate-s": seconds}
             if device.energy_source:
                 gross, idle = device.joules("evaluate", seconds)
-                metrics.update({"energy-j": gross, "energy-idle-j": idle})
+                metrics.update(zip(ENERGY, (gross, idle)))
                 device.work_j += gross - idle
             yield Answer(assignment.node_id, metrics=metrics, info=energy_info(device))
         self._clock.advance_to(max(ends))

@@ -14,12 +14,25 @@ from typing import Optional, Union
 
 from edge_client.local_weights import LocalWeights
 from edge_client.plan import Plan
-from edge_client.records import DOWNLOAD_BYTES, DOWNLOAD_S, Scalar
+from edge_client.records import (
+    BATTERY_AT,
+    DOWNLOAD_BYTES,
+    DOWNLOAD_ENERGY,
+    DOWNLOAD_S,
+    ENERGY,
+    ENERGY_COVERS,
+    ENERGY_FLAGS,
+    ENERGY_METHOD,
+    ENERGY_SOURCE,
+    WAIT_ENERGY,
+    Scalar,
+)
 from model_export import codecs
 from model_export.bundle import Bundle
 from model_export.errors import TensorFileError
 from model_export.manifest import Manifest
 from model_export.tensors import packed_bytes
+from python_server.reported_energy import SIMULATED
 from python_server.simulation.course import Course, course_of, reply_of
 from python_server.simulation.devices import Joules, SimulatedDevice
 from python_server.simulation.engine import Arrays, TrainResult, TrainTask
@@ -177,7 +190,7 @@ class Workshop:
             **device.told_upload(),
         }
         if work.charges is not None:
-            metrics.update(zip(("battery-start-percent", "battery-end-percent"), work.charges))
+            metrics.update(zip(BATTERY_AT, work.charges))
         device.upload, device.upload_j = (plan.number, course.upload_s, upload_bytes), energy.get("upload")
         return Answer(
             work.node_id,
@@ -218,15 +231,14 @@ def energy_info(device: SimulatedDevice) -> dict[str, Scalar]:
     """Return what a device tells in words with a figure of energy."""
     source = device.energy_source
     if not source:
-        return {"name": device.name, "energy-method": "none", "energy-source": ""}
-    told = {"energy-method": "modelled", "energy-source": source, "energy-covers": "device", "energy-flags": ""}
-    return {"name": device.name, **told}
+        return {"name": device.name, SIMULATED: True, ENERGY_METHOD: "none", ENERGY_SOURCE: ""}
+    told = {ENERGY_METHOD: "modelled", ENERGY_SOURCE: source, ENERGY_COVERS: "device", ENERGY_FLAGS: ""}
+    return {"name": device.name, SIMULATED: True, **told}
 
 
 def _energy_metrics(energy: Mapping[str, Joules]) -> dict[str, Union[int, float]]:
     """Return gross and idle joules by phase, as devices tell them; −1: not known."""
-    keys = {"train": "energy", "download": "energy-download", "wait": "energy-wait"}
     metrics: dict[str, Union[int, float]] = {}
-    for phase, key in keys.items():
-        metrics[f"{key}-j"], metrics[f"{key}-idle-j"] = energy.get(phase, (-1.0, -1.0))
+    for phase, keys in (("train", ENERGY), ("download", DOWNLOAD_ENERGY), ("wait", WAIT_ENERGY)):
+        metrics.update(zip(keys, energy.get(phase, (-1.0, -1.0))))
     return metrics

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_client.conditions import governor, temperature_c
+
+
+def zones(root: Path, named: dict[str, int]) -> Path:
+    for number, (name, value) in enumerate(named.items()):
+        zone = root / f"sys/class/thermal/thermal_zone{number}"
+        zone.mkdir(parents=True)
+        (zone / "type").write_text(f"{name}\n")
+        (zone / "temp").write_text(f"{value}\n")
+    return root
+
+
+def test_the_hottest_zone_of_the_processor(tmp_path: Path) -> None:
+    """Zones of a TX2, whose power chip always shows 100 °C, and one that is off, as on an AGX Orin."""
+    named = {
+        "BCPU-therm": 42_500,
+        "MCPU-therm": 43_000,
+        "GPU-therm": 45_000,
+        "PMIC-Die": 100_000,
+        "CV0-therm": -256_000,
+    }
+    assert temperature_c(zones(tmp_path, named)) == 43.0
+
+
+def test_any_zone_where_none_names_the_processor(tmp_path: Path) -> None:
+    assert temperature_c(zones(tmp_path, {"acpitz": 30_000, "iwlwifi": 35_000, "broken": 10**9})) == 35.0
+    assert temperature_c(tmp_path / "none") is None
+
+
+def test_governors(tmp_path: Path) -> None:
+    for core, name in enumerate(("schedutil", "schedutil", "performance")):
+        folder = tmp_path / f"sys/devices/system/cpu/cpu{core}/cpufreq"
+        folder.mkdir(parents=True)
+        (folder / "scaling_governor").write_text(f"{name}\n")
+    assert governor(tmp_path) == "performance schedutil"
+    assert governor(tmp_path / "none") == ""

@@ -1,0 +1,142 @@
+"""Which source a machine's joules come from: what the profile says is best, of what is really there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Optional
+
+from device_profiles import EnergySource, Profile, load_profile
+from edge_client.energy.ina3221 import find_ina3221
+from edge_client.energy.meter import SampledMeter
+from edge_client.energy.model import ModelSource
+from edge_client.energy.rapl import find_rapl
+from edge_client.energy.source import PowerSource, ReadingError
+from edge_client.errors import SettingsError
+
+__all__ = ["AUTO", "KINDS", "Candidate", "find_meter", "survey"]
+
+AUTO = "auto"
+ROOT = Path("/")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of source: how to find it, and which of a profile's ``energy.kind`` it is."""
+
+    find: Callable[[Path, Optional[EnergySource]], PowerSource]
+    profile_kind: str = ""
+    automatic: bool = True
+
+
+_FINDERS = {
+    "ina3221": _Kind(find_ina3221, "ina3221"),
+    "rapl": _Kind(lambda root, known: find_rapl(root)),
+}
+KINDS = (*_FINDERS, "model")
+"""What ``--energy`` takes beside `AUTO`, the best first where a profile prefers none."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kind of source on this machine.
+
+    Attributes
+    ----------
+    kind
+        One of `KINDS`.
+    source
+        The source; None: it is not there.
+    problem
+        Why it is not there, in words.
+    automatic
+        Whether it is taken unasked.
+    preferred
+        Whether the device's profile names it.
+    """
+
+    kind: str
+    source: Optional[PowerSource]
+    problem: str = ""
+    automatic: bool = True
+    preferred: bool = False
+
+
+def survey(profile: str = "generic", *, root: Path = ROOT) -> list[Candidate]:
+    """Return all kinds of sources, those that the profile names first, then as in `KINDS`; the model is the last.
+
+    Parameters
+    ----------
+    profile
+        Name of the device's profile.
+    root
+        Where ``sys`` and ``proc`` are.
+
+    Raises
+    ------
+    device_profiles.ProfileError
+        There is no such profile.
+    """
+    known = load_profile(profile)
+    order = sorted(_FINDERS, key=lambda kind: (_rank(known, kind), list(_FINDERS).index(kind)))
+    return [*(_look(kind, known, root) for kind in order), Candidate("model", ModelSource(known.power))]
+
+
+def find_meter(profile: str = "generic", *, source: str = AUTO, root: Path = ROOT) -> SampledMeter:
+    """Return the best meter that this machine offers, or the one that is asked for.
+
+    Parameters
+    ----------
+    profile
+        Name of the device's profile; its model is the last resort.
+    source
+        `AUTO` or one of `KINDS`.
+    root
+        Where ``sys`` and ``proc`` are.
+
+    Raises
+    ------
+    edge_client.errors.SettingsError
+        What is asked for is not there; the message says why.
+    device_profiles.ProfileError
+        There is no such profile.
+    """
+    if source == "model":
+        return SampledMeter(ModelSource(load_profile(profile).power), why="asked for")
+    if source != AUTO:
+        if source not in _FINDERS:
+            raise SettingsError(f"--energy {source}: there are {AUTO}, {', '.join(KINDS)}")
+        found = _look(source, load_profile(profile), root)
+        if found.source is None:
+            raise SettingsError(f"--energy {source}: {found.problem}")
+        return SampledMeter(found.source, why="asked for")
+    candidates = survey(profile, root=root)
+    chosen = next(each for each in candidates if each.source is not None and each.automatic)
+    for each in candidates:
+        if each is not chosen and each.source is not None:
+            each.source.close()
+    assert chosen.source is not None
+    if chosen.kind == "model":
+        why = "nothing on this machine can be read"
+    elif chosen.preferred:
+        why = f"profile {profile} names it"
+    else:
+        why = "the best that can be read here"
+    return SampledMeter(chosen.source, why=why)
+
+
+def _look(kind: str, profile: Profile, root: Path) -> Candidate:
+    finder = _FINDERS[kind]
+    known = next((each for each in profile.energy if each.kind == finder.profile_kind), None)
+    try:
+        source = finder.find(root, known)
+    except ReadingError as error:
+        return Candidate(kind, None, str(error), finder.automatic, known is not None)
+    return Candidate(kind, source, "", finder.automatic, known is not None)
+
+
+def _rank(profile: Profile, kind: str) -> int:
+    """Return the place of a kind among those that a profile names, best first; behind them if it names it not."""
+    kinds = [each.kind for each in profile.energy]
+    name = _FINDERS[kind].profile_kind
+    return kinds.index(name) if name in kinds else len(kinds)
