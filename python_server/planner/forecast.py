@@ -18,7 +18,16 @@ from typing import Any, Optional
 import numpy as np
 
 from edge_client.plan import Plan as TravellingPlan
-from edge_client.records import ACCEPTS_BUNDLE, BATTERY_PERCENT, BUNDLE, CHARGING, CODECS, KEEPS_WEIGHTS, MEMORY_BYTES
+from edge_client.records import (
+    ACCEPTS_BUNDLE,
+    BATTERY_PERCENT,
+    BATTERY_WH,
+    BUNDLE,
+    CHARGING,
+    CODECS,
+    KEEPS_WEIGHTS,
+    MEMORY_BYTES,
+)
 from model_export import codecs
 from model_export.manifest import Manifest
 from python_server.device_history import DeviceHistory
@@ -114,7 +123,8 @@ class _Course:
             ]
             plans = self._strategy.select(state, number, able, random) if able else {}
             rows, end = self._round(number, now + self._overhead_s, plans, {each.device: each for each in known})
-            for name, reason in unable.items():
+            passed_over = self._strategy.passed_over(state, number, able, plans)
+            for name, reason in {**unable, **passed_over}.items():
                 self._found[name].skipped += 1
                 self._found[name].reason = self._found[name].reason or reason
                 rows.append(DeviceRoundRow(number, name, name, "skipped", reason=reason))
@@ -149,7 +159,7 @@ class _Course:
             facts[MEMORY_BYTES] = int(device.profile.memory_mb * 1e6)
         charge = device.charge_percent(now)
         if charge is not None:
-            facts.update({BATTERY_PERCENT: charge, CHARGING: False})
+            facts.update({BATTERY_PERCENT: charge, CHARGING: False, BATTERY_WH: device.profile.battery_wh})
         processor = device.profile.processor or device.profile.name
         return Device(device.name, device.name, processor, len(device.rows), facts)
 

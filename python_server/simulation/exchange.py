@@ -13,6 +13,7 @@ from edge_client.errors import TaskError
 from edge_client.records import (
     ACCEPTS_BUNDLE,
     BATTERY_PERCENT,
+    BATTERY_WH,
     BUNDLE,
     CHARGING,
     CODECS,
@@ -154,7 +155,7 @@ class VirtualExchange:
             info.update(energy_info(device))
         charge = device.charge_percent(self._clock.monotonic())
         if charge is not None:
-            info.update({BATTERY_PERCENT: charge, CHARGING: False})
+            info.update({BATTERY_PERCENT: charge, CHARGING: False, BATTERY_WH: device.profile.battery_wh})
         return Answer(node_id, metrics={"num-examples": len(device.rows), **device.told_upload()}, info=info)
 
     def _train(self, assignments: Sequence[Assignment], deadline_s: float, label: str) -> Iterator[Answer]:
