@@ -25,6 +25,7 @@ __all__ = [
     "PowerModel",
     "Profile",
     "ProfileError",
+    "Published",
     "catalog",
     "load_profile",
     "match",
@@ -113,6 +114,34 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Published:
+    """Training on the device as somebody measured it; good for that experiment only.
+
+    Attributes
+    ----------
+    experiment
+        What was trained.
+    processor
+        On which, as devices call it.
+    epoch_s
+        Seconds of a local epoch.
+    round_s
+        What a round took beside training.
+    power_w
+        While training, as the source's energies imply.
+    source
+        Where it was read, and how the figures follow.
+    """
+
+    experiment: str
+    processor: str
+    epoch_s: float
+    round_s: float
+    power_w: float
+    source: str
+
+
+@dataclass(frozen=True)
 class Profile:
     """One kind of device.
 
@@ -140,6 +169,10 @@ class Profile:
         How it names itself.
     sources
         Where all this was read.
+    battery_wh
+        Capacity of its battery; None: it has none, or no source says.
+    published
+        What others measured of training on it.
     notes
         What else a user has to know.
     """
@@ -158,6 +191,8 @@ class Profile:
     energy: tuple[EnergySource, ...] = ()
     identity: Identity = Identity()
     sources: tuple[str, ...] = ()
+    battery_wh: Optional[float] = None
+    published: tuple[Published, ...] = ()
     notes: str = ""
 
     @property
@@ -243,6 +278,8 @@ def _profile(raw: dict[str, Any]) -> Profile:
         energy=tuple(_energy(**entry) for entry in raw.pop("energy", ())),
         identity=Identity(**{key: _texts(patterns) for key, patterns in raw.pop("identity", {}).items()}),
         sources=_texts(raw.pop("sources", ())),
+        battery_wh=float(raw.pop("battery_wh")) if "battery_wh" in raw else None,
+        published=tuple(_published(**entry) for entry in raw.pop("published", ())),
         notes=" ".join(str(raw.pop("notes", "")).split()),
     )
 
@@ -255,6 +292,12 @@ def _energy(kind: str, covers: str, rails: Iterable[str] = ()) -> EnergySource:
     return EnergySource(
         _among(kind, ENERGY_KINDS, "energy.kind"), _among(covers, COVERAGE, "energy.covers"), _texts(rails)
     )
+
+
+def _published(
+    experiment: str, processor: str, epoch_s: float, round_s: float, power_w: float, source: str
+) -> Published:
+    return Published(str(experiment), str(processor), float(epoch_s), float(round_s), float(power_w), str(source))
 
 
 def _texts(values: Iterable[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from device_profiles import ProfileError
+from edge_client.calibrate_command import add_calibrate_command, show_calibration
 from edge_client.energy.command import add_energy_options, add_meter_command, show_meter
 from edge_client.errors import EdgeError, SettingsError
 from model_export.errors import BundleError
@@ -38,6 +39,9 @@ examples:
 
   # the key to enrol at a server that admits only known devices
   pocketfleet-client key --state ~/.pocketfleet > board-3.pem
+
+  # how fast this device trains a bundle, and on how many watts
+  pocketfleet-client calibrate cifar.bundle --json
 """
 
 
@@ -67,6 +71,8 @@ def main(arguments: Optional[Sequence[str]] = None, *, make_trainer: Optional[Ca
             _print_key(options.state, options.format)
         elif options.command == "meter":
             show_meter(options)
+        elif options.command == "calibrate":
+            show_calibration(options, make_trainer)
         else:
             _run(options, make_trainer)
     except (SettingsError, ProfileError) as error:
@@ -183,6 +189,7 @@ def _parser() -> argparse.ArgumentParser:
         help="pem, or what `flwr supernode register` wants of it (default: %(default)s)",
     )
     add_meter_command(commands)
+    add_calibrate_command(commands)
     for command in (run, key):
         command.add_argument(
             "--state",

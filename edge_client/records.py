@@ -18,6 +18,7 @@ __all__ = [
     "ARRAYS",
     "BATTERY_AT",
     "BATTERY_PERCENT",
+    "BATTERY_WH",
     "BUILD",
     "BUNDLE",
     "CHARGING",
@@ -107,6 +108,8 @@ MEMORY_BYTES = "memory-bytes"
 BATTERY_PERCENT = "battery-percent"
 CHARGING = "charging"
 """Among the facts of a client with a battery: its charge, and whether power comes from outside."""
+BATTERY_WH = "battery-wh"
+"""Among the facts of a simulated device: capacity of its battery. Of a real one the server looks at its profile."""
 
 DOWNLOAD_S = "download-s"
 DOWNLOAD_BYTES = "download-bytes"

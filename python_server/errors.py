@@ -4,6 +4,7 @@
 
     ServerError (Exception)                   the server cannot do what it was asked
     ├── ExperimentError (ValueError)          an experiment file, or what it names, is wrong
+    ├── PlanError (ValueError)                a plan cannot be made of what was given
     ├── PartitionError (ValueError)           data cannot be split as asked
     ├── UpdateError (ValueError)              a client's update does not fit the model
     ├── StoreError (OSError)                  the run directory cannot be read or written
@@ -27,6 +28,7 @@ __all__ = [
     "IdentityError",
     "NoClientsError",
     "PartitionError",
+    "PlanError",
     "PortInUseError",
     "ServerError",
     "StoreError",
@@ -42,6 +44,10 @@ class ServerError(Exception):
 
 class ExperimentError(ServerError, ValueError):
     """An experiment file, or something it names, is wrong."""
+
+
+class PlanError(ServerError, ValueError):
+    """A plan cannot be made of what was given."""
 
 
 class PartitionError(ServerError, ValueError):

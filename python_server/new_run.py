@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from python_server.errors import ExperimentError, StoreError
 from python_server.experiment import Experiment, parse_experiment
-from python_server.model import GlobalModel
+from python_server.model import GlobalModel, RunBundles
 from python_server.run_reader import RunReader
 from python_server.run_rows import RoundRow
 from python_server.store import EXPERIMENT, RunStore
@@ -36,7 +36,7 @@ class TrainResult:
     last: RoundRow
 
 
-def check_fit(experiment: Experiment, model: GlobalModel) -> None:
+def check_fit(experiment: Experiment, model: Union[GlobalModel, RunBundles]) -> None:
     """Check an experiment against its model.
 
     Raises

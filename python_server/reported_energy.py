@@ -28,6 +28,8 @@ from python_server.tasks import Answer
 
 __all__ = ["condition_rows", "energy_rows", "merged", "number_in", "upload_energy_row", "words_in"]
 
+SIMULATED = "simulated"
+"""Among the words of an answer: true where a simulation made it up."""
 _MOST_WORDS = 500
 _MOST_FLAGS = 20
 _PHASES = ("download", "wait", "upload")
@@ -91,8 +93,13 @@ def condition_rows(number: int, device: str, answer: Answer) -> list[Measurement
     ):
         for at, key in zip(("start", "end"), keys):
             value = number_in(answer.metrics, key)
-            if value is not None:
-                rows.append(MeasurementRow(number, device, quantity, value, unit, source, "measured", {"at": at}))
+            if value is None:
+                continue
+            if answer.info.get(SIMULATED) is True:
+                source, method = "the simulation's model", "modelled"
+            else:
+                method = "measured"
+            rows.append(MeasurementRow(number, device, quantity, value, unit, source, method, {"at": at}))
     return rows
 
 

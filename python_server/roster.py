@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from python_server.device_history import DeviceHistory
@@ -34,11 +34,15 @@ class Turnout:
     able: dict[int, Device]
     unable: list[tuple[Device, str]]
 
-    def rows(self, number: int) -> list[DeviceRoundRow]:
-        """Return what the run store keeps of those that were not asked in round ``number``."""
+    def rows(self, number: int, passed_over: Mapping[str, str]) -> list[DeviceRoundRow]:
+        """Return what the run store keeps of those that were not asked in round ``number``.
+
+        ``passed_over`` says why some that can be asked were not, by device id.
+        """
+        others = [(each, passed_over[each.device]) for each in self.able.values() if each.device in passed_over]
         return [
             DeviceRoundRow(round=number, device=device.device, name=device.name, outcome="skipped", reason=reason)
-            for device, reason in self.unable
+            for device, reason in [*self.unable, *others]
         ]
 
 

@@ -186,6 +186,7 @@ class RoundLoop:
         random = np.random.default_rng([self._experiment.seed, number])
         self._remark([*devices.values(), *(device for device, _ in turnout.unable)])
         plans = strategy.select(state, number, list(devices.values()), random)
+        passed_over = strategy.passed_over(state, number, list(devices.values()), plans)
         seed = int(random.integers(2**31))
         asked = self._fleet.equip(
             {node_id: device for node_id, device in devices.items() if device.device in plans},
@@ -224,7 +225,7 @@ class RoundLoop:
             **evaluation_columns(next(iter(on_server.values()), None), on_clients),
         )
         rows = list(training.rows.values())
-        skipped = turnout.rows(number)
+        skipped = turnout.rows(number, passed_over)
         row = self._store.commit(
             RoundCommit(
                 row,

@@ -252,6 +252,11 @@ class RunStore:
         with _telling(self.path), _transaction(self._connection):
             self._add([event])
 
+    def add_measurements(self, rows: Sequence[MeasurementRow]) -> None:
+        """Note figures that belong to no round's commit, such as what was foretold."""
+        with _telling(self.path), _transaction(self._connection):
+            self._add(rows)
+
     def finish(self, status: str, *, uploads: Sequence[Upload] = ()) -> None:
         """Record how the run ended (``finished``, ``interrupted`` or ``failed``) and the last upload times."""
         with _telling(self.path), _transaction(self._connection):

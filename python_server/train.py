@@ -18,17 +18,19 @@ from python_server.experiment import Experiment
 from python_server.flower_run import open_run, register_devices
 from python_server.identity import Identity, host_names, normalized_public_key
 from python_server.local_clients import client_public_key, run_clients
-from python_server.model import BundleModel, GlobalModel
+from python_server.model import BundleModel
 from python_server.new_run import TrainResult, check_fit, create_run, load_run, recording_the_end
+from python_server.planner.keep import keep_plan
 from python_server.progress import Progress
 from python_server.round_loop import RoundLoop
 from python_server.store import LOGS, RunStore
 from python_server.superlink import SuperLink, SuperLinkSettings, quiet_flower
+from python_server.tasks import device_id
 
 __all__ = ["TrainResult", "create_run", "load_model", "load_run", "train"]
 
 
-def load_model(experiment: Experiment) -> GlobalModel:
+def load_model(experiment: Experiment) -> BundleModel:
     """Return the experiment's model, with its test data if the server is to evaluate.
 
     Raises
@@ -50,7 +52,14 @@ def load_model(experiment: Experiment) -> GlobalModel:
     return model
 
 
-def train(experiment: Experiment, *, runs: Path, progress: Progress, resume: Optional[Path] = None) -> TrainResult:
+def train(
+    experiment: Experiment,
+    *,
+    runs: Path,
+    progress: Progress,
+    resume: Optional[Path] = None,
+    inventory: Optional[Path] = None,
+) -> TrainResult:
     """Do an experiment.
 
     Parameters
@@ -63,6 +72,8 @@ def train(experiment: Experiment, *, runs: Path, progress: Progress, resume: Opt
         Hears how it goes.
     resume
         The run directory to go on in.
+    inventory
+        Of the devices, for the plan that a new run keeps; None: the plan is for the ``[[clients]]``.
 
     Raises
     ------
@@ -79,7 +90,7 @@ def train(experiment: Experiment, *, runs: Path, progress: Progress, resume: Opt
     else:
         store = RunStore.open(resume, keep=experiment.keep_weights)
     try:
-        return _train(experiment, store, model, progress)
+        return _train(experiment, store, model, progress, inventory)
     except PortInUseError:
         if resume is None:  # nothing has begun, so nothing is worth keeping
             shutil.rmtree(store.path)
@@ -88,7 +99,9 @@ def train(experiment: Experiment, *, runs: Path, progress: Progress, resume: Opt
         store.close()
 
 
-def _train(experiment: Experiment, store: RunStore, model: GlobalModel, progress: Progress) -> TrainResult:
+def _train(
+    experiment: Experiment, store: RunStore, model: BundleModel, progress: Progress, inventory: Optional[Path]
+) -> TrainResult:
     checkpoint = store.checkpoint()
     if checkpoint is not None and checkpoint.row.round >= experiment.rounds:
         return TrainResult(store.path, checkpoint.row)
@@ -98,6 +111,11 @@ def _train(experiment: Experiment, store: RunStore, model: GlobalModel, progress
         states = {client.name: _client_state(experiment, client.name) for client in experiment.clients}
         for client in experiment.clients:
             names[normalized_public_key(client_public_key(client, states[client.name]))] = client.name
+        if checkpoint is None:
+            ids = {name: device_id(key) for key, name in names.items()}
+            line = keep_plan(store, experiment, model, ids, inventory)
+            if line:
+                progress.note(line)
         superlink = stack.enter_context(SuperLink(settings, store.path / LOGS / "superlink.log"))
         if settings.enrolled_only:
             register_devices(superlink, names)

@@ -11,6 +11,7 @@ from python_server.commands.farm import Farm
 from python_server.commands.fleet import Fleet
 from python_server.commands.inspect import Inspect
 from python_server.commands.invite import Invite
+from python_server.commands.plan import Plan
 from python_server.commands.report import Report
 from python_server.commands.runs import Runs
 from python_server.commands.search import Search
@@ -32,6 +33,7 @@ COMMANDS: tuple[Command, ...] = (
     Ticket(),
     Fleet(),
     Farm(),
+    Plan(),
     Train(),
     Simulate(),
     Report(),

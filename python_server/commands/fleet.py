@@ -28,6 +28,7 @@ examples:
   pocketfleet fleet probe
   pocketfleet fleet push --dry-run
   pocketfleet fleet push --group pis
+  pocketfleet fleet calibrate cifar.bundle --group pis
   pocketfleet fleet enrol --experiment digits.toml
   pocketfleet fleet start
   pocketfleet fleet status --json | jq '.[] | select(.value.running == "")'
@@ -53,6 +54,17 @@ examples:
         _action(actions, "probe", "ask devices what they are", do.probe)
         push = _action(actions, "push", "put client, bundle and data on devices", do.push, changes=True)
         push.add_argument("--rollback", action="store_true", help="go back to the release before")
+        calibrate = _action(
+            actions,
+            "calibrate",
+            "have devices measure how fast they train a bundle",
+            do.calibrate,
+            "BUNDLE",
+            changes=True,
+        )
+        calibrate.add_argument(
+            "--seconds", type=float, default=2.0, metavar="S", help="for each figure (default: %(default)g)"
+        )
         enrol = _action(actions, "enrol", "let devices take part in runs", do.enrol)
         where = enrol.add_mutually_exclusive_group()
         where.add_argument("--identity", type=Path, metavar="DIR", help="identity directory (default: identity)")
@@ -82,6 +94,7 @@ def _action(
     name: str,
     text: str,
     action: Callable[[argparse.Namespace], int],
+    file: str = "",
     *,
     devices: bool = True,
     changes: bool = False,
@@ -100,6 +113,8 @@ def _action(
         "--inventory", type=Path, default=Path("fleet.toml"), metavar="FILE", help="default: %(default)s"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    if file:
+        parser.add_argument(file.lower(), type=Path, metavar=file, help="directory or zip")
     if devices:
         parser.add_argument("names", nargs="*", metavar="NAME", help="which devices (default: all)")
         parser.add_argument("--device", action="append", default=[], metavar="NAME", help="the same, one at a time")

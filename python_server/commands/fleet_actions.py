@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from deployment.inventory import DeviceEntry, Inventory
 
 __all__ = [
+    "calibrate",
     "collect",
     "discover",
     "enrol",
@@ -50,8 +51,12 @@ def _each(
     show: Callable[[Sequence[Outcome]], None],
     *,
     changes: bool = False,
+    done: Callable[[Sequence[Outcome]], None] = lambda outcomes: None,
 ) -> int:
-    """Do something to the chosen devices, and print what came of it."""
+    """Do something to the chosen devices, and print what came of it.
+
+    ``done`` gets those that went well, unless it was a dry run.
+    """
     from deployment.fleet import Fleet as Runner
     from python_server.commands.fleet_watch import choose_watcher
 
@@ -67,6 +72,9 @@ def _each(
             take_over=options.take_over,
         )
         outcomes = runner.each(devices, operation, make_work(inventory), changes=changes)
+    good = [outcome for outcome in outcomes if not outcome.error]
+    if good and not options.dry_run:
+        done(good)
     if options.json:
         print(json.dumps([_as_json(outcome, options.dry_run) for outcome in outcomes], indent=1))
     elif options.dry_run:
@@ -244,6 +252,48 @@ def push(options: argparse.Namespace) -> int:
         return lambda session: managed(session).push(inventory.server, rollback=options.rollback)
 
     return _each(options, "push", make, _summary, changes=True)
+
+
+def calibrate(options: argparse.Namespace) -> int:
+    """Have devices measure how fast they train a bundle, and keep their figures beside the inventory."""
+    from deployment import android
+    from deployment.errors import PlatformError
+    from deployment.operations.calibrate import bundle_file
+    from deployment.operations.calibrate import calibrate as steps
+    from model_export.bundle import Bundle
+    from python_server.planner.calibrations import Calibrations, calibration_file
+
+    measured = Bundle.load(options.bundle).manifest.costs.measured
+    exported = {} if measured is None else {name: each.step_ms for name, each in measured.signatures.items()}
+    bundle, kept = bundle_file(options.bundle), Calibrations(calibration_file(options.inventory))
+
+    def work(session: Session) -> dict[str, Any]:
+        if session.device.connect == "adb" and android.is_android(session.connector):
+            raise PlatformError(
+                session.device.name,
+                "the app has no calibration",
+                "plan from what its rounds took: pocketfleet plan EXPERIMENT.toml --observed RUN",
+            )
+        found: dict[str, Any] = {"device": session.device.name, "exported_ms": exported}
+        session.carry_out(steps(session.connector, session.device, bundle, found, seconds=options.seconds))
+        return found
+
+    def show(outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            measured, link = outcome.value["measured"], outcome.value["link"]
+            step, hot = measured["steps"][""], measured["temperature_end_c"]
+            time = f"step {step['ms']:.4g} ms ({step['low_ms']:.3g} to {step['high_ms']:.3g})"
+            rate = f"{link['download_mbps']:.3g} Mbit/s down" if link["download_mbps"] else "a link too fast to time"
+            print(f"{outcome.device}: {time}, {rate}{'' if hot is None else f', {hot:g} °C at the end'}")
+
+    return _each(
+        options,
+        "calibrate",
+        lambda inventory: work,
+        show,
+        changes=True,
+        done=lambda outcomes: kept.add(outcome.value for outcome in outcomes),
+    )
 
 
 def enrol(options: argparse.Namespace) -> int:

@@ -50,6 +50,9 @@ The last two lines are the accuracy and the report:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         add_run_arguments(parser)
+        parser.add_argument(
+            "--inventory", type=Path, metavar="FILE", help="keep the plan for these devices with the run (see plan)"
+        )
 
     def run(self, options: argparse.Namespace) -> int:
         """Train, and write the report."""
@@ -59,7 +62,13 @@ The last two lines are the accuracy and the report:
 
         experiment = load_experiment(options.experiment) if options.experiment else load_run(options.resume)
         with terminated_like_interrupted():
-            train_and_report(experiment, runs=options.runs, resume=options.resume, as_json=options.json)
+            train_and_report(
+                experiment,
+                runs=options.runs,
+                resume=options.resume,
+                as_json=options.json,
+                inventory=options.inventory,
+            )
         return 0
 
 
@@ -77,14 +86,16 @@ def check_run_arguments(options: argparse.Namespace) -> None:
         raise ExperimentError("give either an EXPERIMENT.toml, or --resume RUN")
 
 
-def train_and_report(experiment: Experiment, *, runs: Path, resume: Optional[Path], as_json: bool) -> None:
+def train_and_report(
+    experiment: Experiment, *, runs: Path, resume: Optional[Path], as_json: bool, inventory: Optional[Path] = None
+) -> None:
     """Do an experiment, write the report, and print the lines that end ``train`` and ``demo``."""
     from python_server.progress import choose_progress
     from python_server.train import train
 
     progress = choose_progress(as_json=as_json)
     try:
-        result = train(experiment, runs=runs, progress=progress, resume=resume)
+        result = train(experiment, runs=runs, progress=progress, resume=resume, inventory=inventory)
     finally:
         progress.close()
     report_on(result, as_json=as_json)

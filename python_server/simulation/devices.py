@@ -7,19 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Union
+from typing import Optional, Union
 
 import numpy as np
 
-from edge_client.records import PREVIOUS_UPLOAD_BYTES, PREVIOUS_UPLOAD_ROUND, PREVIOUS_UPLOAD_S
+from edge_client.records import PREVIOUS_UPLOAD_BYTES, PREVIOUS_UPLOAD_ENERGY, PREVIOUS_UPLOAD_ROUND, PREVIOUS_UPLOAD_S
 from model_export.manifest import Manifest
 from python_server.errors import ExperimentError
 from python_server.simulation.settings import ProfileSettings
 
-__all__ = ["SimulatedDevice", "kinds_of", "step_seconds"]
+__all__ = ["Joules", "SimulatedDevice", "kinds_of", "step_seconds"]
 
 _BACKWARD = 2
 """Backward passes cost about twice the multiply-accumulates of forward passes."""
+
+
+_FORWARD_SHARE = 1 / 3
+"""Share of a training step's time that evaluating a batch takes: forward without backward."""
+
+Joules = tuple[float, float]
+"""Gross, and the idle share of it."""
 
 
 @dataclass
@@ -44,6 +51,12 @@ class SimulatedDevice:
         Virtual second at which it is done with what it does.
     upload
         Round, seconds and bytes of its last upload, which it tells of with its next answer.
+    upload_j
+        Gross and idle joules of it; None: no power is known.
+    batch_evaluate_s
+        Time to evaluate a batch, by hash of the bundle; a third of a training step where it is not given.
+    work_j
+        Joules above idle that its work has taken so far.
     """
 
     name: str
@@ -55,6 +68,9 @@ class SimulatedDevice:
     takes_bundles: bool = True
     busy_until: float = 0.0
     upload: tuple[int, float, int] = field(default=(0, 0.0, 0))
+    upload_j: Optional[Joules] = None
+    batch_evaluate_s: Mapping[str, float] = field(default_factory=dict)
+    work_j: float = 0.0
 
     def download_s(self, size: int) -> float:
         """Return the seconds that it takes to fetch ``size`` bytes."""
@@ -64,16 +80,44 @@ class SimulatedDevice:
         """Return the seconds that it takes to send ``size`` bytes."""
         return _transfer_s(size, self.profile.upload_mbps, self.profile.latency_s)
 
+    def evaluate_s(self, batches: int) -> float:
+        """Return the seconds that it takes to evaluate so many batches."""
+        return batches * self.batch_evaluate_s.get(self.bundle, self.step_s[self.bundle][""] * _FORWARD_SHARE)
+
     def told_upload(self) -> dict[str, Union[int, float]]:
         """Return what it tells of its last upload."""
         number, seconds, size = self.upload
-        return {PREVIOUS_UPLOAD_ROUND: number, PREVIOUS_UPLOAD_S: seconds, PREVIOUS_UPLOAD_BYTES: size}
+        told: dict[str, Union[int, float]] = {
+            PREVIOUS_UPLOAD_ROUND: number,
+            PREVIOUS_UPLOAD_S: seconds,
+            PREVIOUS_UPLOAD_BYTES: size,
+        }
+        if self.upload_j is not None:
+            told.update(zip(PREVIOUS_UPLOAD_ENERGY, self.upload_j))
+        return told
 
-    def energy(self, seconds: float) -> tuple[float, float, str]:
-        """Return joules of so many seconds of training, the idle share of them, and where they come from."""
-        power, idle = self.profile.power_w, self.profile.idle_w
-        source = f"{power:g} W while training, {idle:g} W idle (profile {self.profile.name})"
-        return power * seconds, idle * seconds, source if power else ""
+    @property
+    def energy_source(self) -> str:
+        """Where its joules come from, in words; empty where no power is known."""
+        profile = self.profile
+        known = f", power of {profile.device}" if profile.device else ""
+        words = f"{profile.power_w:g} W while training, {profile.idle_w:g} W idle (profile {profile.name}{known})"
+        return words if profile.power_w else ""
+
+    def joules(self, phase: str, seconds: float) -> Joules:
+        """Return gross and idle joules of so many seconds of a phase."""
+        profile = self.profile
+        transfer_w = profile.transfer_w or profile.idle_w
+        watts = {"train": profile.power_w, "evaluate": profile.power_w, "wait": profile.idle_w}.get(phase, transfer_w)
+        return watts * seconds, profile.idle_w * seconds
+
+    def charge_percent(self, now: float, more_j: float = 0.0) -> Optional[float]:
+        """Return the charge of its battery at a virtual second, after some more work; None where it has none."""
+        capacity_j = 3600 * self.profile.battery_wh
+        if not capacity_j:
+            return None
+        used_j = self.profile.idle_w * now + self.work_j + more_j
+        return max(0.0, self.profile.battery_percent - 100 * used_j / capacity_j)
 
 
 def kinds_of(profiles: Sequence[ProfileSettings], count: int, random: np.random.Generator) -> list[ProfileSettings]:

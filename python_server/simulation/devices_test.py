@@ -45,8 +45,19 @@ def test_times_of_cuts_that_are_not_given_follow_from_those_that_are(manifest: M
 
 
 def test_transfers_and_energy() -> None:
-    profile = ProfileSettings(name="a", download_mbps=8, latency_s=0.5, idle_w=1, power_w=3)
+    profile = ProfileSettings(name="a", download_mbps=8, latency_s=0.5, idle_w=1, power_w=3, battery_wh=0.01)
     device = SimulatedDevice("d", np.arange(1), np.arange(1), profile, {"b": {"": 0.1}}, "b")
     assert device.download_s(2_000_000) == pytest.approx(2.5)
     assert device.upload_s(2_000_000) == pytest.approx(0.5), "no bandwidth is given: latency alone"
-    assert device.energy(10) == (30, 10, "3 W while training, 1 W idle (profile a)")
+    assert device.energy_source == "3 W while training, 1 W idle (profile a)"
+    assert device.joules("train", 10) == (30, 10)
+    assert device.joules("wait", 10) == device.joules("upload", 10) == (10, 10)
+    device.work_j = 2.0
+    assert device.charge_percent(10) == pytest.approx(100 - 100 * 12 / 36), "0.01 Wh are 36 J"
+    assert device.charge_percent(1000) == 0
+
+
+def test_what_a_kind_leaves_open_is_taken_from_the_catalog() -> None:
+    kind = ProfileSettings(name="pi", device="raspberry_pi_4", threads=2, memory_mb=3000).completed()
+    assert (kind.idle_w, kind.power_w, kind.memory_mb) == pytest.approx((3.06, 3.06 + 2 * 0.765, 3000))
+    assert ProfileSettings(name="pi", device="raspberry_pi_4", power_w=9).completed().power_w == 9

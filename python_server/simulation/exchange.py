@@ -12,10 +12,15 @@ from edge_client.data import Dataset
 from edge_client.errors import TaskError
 from edge_client.records import (
     ACCEPTS_BUNDLE,
+    BATTERY_PERCENT,
+    BATTERY_WH,
     BUNDLE,
+    CHARGING,
     CODECS,
+    ENERGY,
     EVALUATE,
     KEEPS_WEIGHTS,
+    MEMORY_BYTES,
     QUERY,
     SERVER_ROUND,
     Scalar,
@@ -24,13 +29,10 @@ from model_export import codecs
 from python_server.simulation.clock import VirtualClock
 from python_server.simulation.devices import SimulatedDevice
 from python_server.simulation.engine import Engine, TrainTask
-from python_server.simulation.work import UnfitError, Work, Workshop, check_fit
+from python_server.simulation.work import UnfitError, Work, Workshop, check_fit, energy_info
 from python_server.tasks import Answer, Assignment, LateAnswer, Node
 
 __all__ = ["VirtualExchange"]
-
-_FORWARD_SHARE = 1 / 3
-"""Share of a training step's time that evaluating a batch takes: forward without backward."""
 
 
 class VirtualExchange:
@@ -87,8 +89,13 @@ class VirtualExchange:
         self._overdue: list[tuple[float, int, str, float]] = []
 
     def nodes(self) -> list[Node]:
-        """Return all devices: they are always online."""
-        return [Node(index, f"simulated {device.name}".encode()) for index, device in enumerate(self._devices)]
+        """Return all devices: they are always online, until their battery is empty."""
+        now = self._clock.monotonic()
+        return [
+            Node(index, f"simulated {device.name}".encode())
+            for index, device in enumerate(self._devices)
+            if device.charge_percent(now) != 0.0
+        ]
 
     def run(
         self, assignments: Sequence[Assignment], *, deadline_s: float, label: str, max_arrays_bytes: int = 0
@@ -142,6 +149,13 @@ class VirtualExchange:
             "model": self._workshop.manifest(device).name,
             "runtime": "simulated",
         }
+        if device.profile.memory_mb:
+            info[MEMORY_BYTES] = int(device.profile.memory_mb * 1e6)
+        if device.upload_j is not None:
+            info.update(energy_info(device))
+        charge = device.charge_percent(self._clock.monotonic())
+        if charge is not None:
+            info.update({BATTERY_PERCENT: charge, CHARGING: False, BATTERY_WH: device.profile.battery_wh})
         return Answer(node_id, metrics={"num-examples": len(device.rows), **device.told_upload()}, info=info)
 
     def _train(self, assignments: Sequence[Assignment], deadline_s: float, label: str) -> Iterator[Answer]:
@@ -160,10 +174,11 @@ class VirtualExchange:
                 unfit.append(Answer(assignment.node_id, str(error)))
                 continue
             gone = self._drops_out(assignment, device)
-            if gone or work.done_at - work.upload_s - work.train_s > deadline:  # or withdrawn in time
+            if gone or work.done_at - work.course.upload_s - work.course.train_s > deadline:  # or withdrawn in time
                 missing.append(assignment.node_id)
                 continue
             device.busy_until = work.done_at
+            device.work_j += work.work_j
             if work.done_at > deadline:
                 heapq.heappush(self._overdue, (work.done_at, assignment.node_id, label, deadline))
                 missing.append(assignment.node_id)
@@ -204,8 +219,12 @@ class VirtualExchange:
                 continue
             test = Dataset(self._data.x[rows], self._data.y[rows], device.name)
             loss, accuracy = self._engine.evaluate(payload.arrays, test, device.bundle)
-            seconds = -(-len(rows) // manifest.batch_size) * device.step_s[device.bundle][""] * _FORWARD_SHARE
+            seconds = device.evaluate_s(-(-len(rows) // manifest.batch_size))
             ends.append(max(start, device.busy_until) + device.download_s(payload.bytes) + seconds)
             metrics = {"num-examples": len(rows), "eval-loss": loss, "eval-accuracy": accuracy, "evaluate-s": seconds}
-            yield Answer(assignment.node_id, metrics=metrics, info={"name": device.name})
+            if device.energy_source:
+                gross, idle = device.joules("evaluate", seconds)
+                metrics.update(zip(ENERGY, (gross, idle)))
+                device.work_j += gross - idle
+            yield Answer(assignment.node_id, metrics=metrics, info=energy_info(device))
         self._clock.advance_to(max(ends))

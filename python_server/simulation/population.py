@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
@@ -19,7 +19,7 @@ from python_server.partition import by_domain, by_label, by_user, iid, shards
 from python_server.simulation.devices import SimulatedDevice, kinds_of, step_seconds
 from python_server.simulation.settings import ProfileSettings, SimulationSettings
 
-__all__ = ["Population", "populate"]
+__all__ = ["Population", "kind_of", "populate", "steps_of"]
 
 _AVERAGE = ProfileSettings(name="default")
 
@@ -107,9 +107,14 @@ class _Samples:
         return Dataset(x, np.concatenate([part.y for part in self._parts]), "the simulated devices' data")
 
 
-def _client(
-    client: ClientSettings, simulation: SimulationSettings, samples: _Samples, model: RunBundles
-) -> SimulatedDevice:
+def kind_of(client: ClientSettings, simulation: SimulationSettings) -> ProfileSettings:
+    """Return what ``[[simulation.profiles]]`` says of an entry of ``[[clients]]``.
+
+    Raises
+    ------
+    ExperimentError
+        There are profiles, and none is of its name, its processor or its profile.
+    """
     kinds = {profile.name: profile for profile in simulation.profiles}
     profile = next((kinds[name] for name in (client.name, client.processor, client.profile) if name in kinds), None)
     if profile is None:
@@ -119,18 +124,21 @@ def _client(
                 f"{client.processor!r}; there are: {', '.join(kinds)}"
             )
         profile = _AVERAGE
-    profile = _as_processor(profile, client.processor)
+    return replace(profile, processor=client.processor).completed()
+
+
+def _client(
+    client: ClientSettings, simulation: SimulationSettings, samples: _Samples, model: RunBundles
+) -> SimulatedDevice:
+    profile = kind_of(client, simulation)
     rows = samples.add(client.data)
     test = samples.add(client.test_data) if client.test_data else rows
     bundle = model.variants[client.variant].sha256
-    return SimulatedDevice(client.name, rows, test, profile, _steps(profile, model), bundle, takes_bundles=False)
+    return SimulatedDevice(client.name, rows, test, profile, steps_of(profile, model), bundle, takes_bundles=False)
 
 
-def _as_processor(profile: ProfileSettings, processor: str) -> ProfileSettings:
-    return ProfileSettings(**{**vars(profile), "processor": processor})
-
-
-def _steps(profile: ProfileSettings, model: RunBundles) -> dict[str, dict[str, float]]:
+def steps_of(profile: ProfileSettings, model: RunBundles) -> dict[str, dict[str, float]]:
+    """Return the seconds of a step by bundle and cut; as `python_server.simulation.devices.step_seconds`."""
     whole = model.bundles[""].manifest
     return {variant.sha256: step_seconds(profile, variant.manifest, whole) for variant in model.variants.values()}
 
@@ -140,9 +148,9 @@ def _made_up(simulation: SimulationSettings, seed: int, samples: _Samples, model
         raise ExperimentError("simulation.data is missing: the samples that the simulated devices share")
     rows = samples.add(simulation.data)
     parts = _partition(simulation, samples.labels(rows), seed)
-    profiles = simulation.profiles or (_AVERAGE,)
+    profiles = [profile.completed() for profile in simulation.profiles] or [_AVERAGE]
     kinds = kinds_of(profiles, simulation.devices, np.random.default_rng([seed, 1]))
-    steps = {profile.name: _steps(profile, model) for profile in profiles}
+    steps = {profile.name: steps_of(profile, model) for profile in profiles}
     width = len(str(simulation.devices - 1))
     return [
         SimulatedDevice(f"device-{index:0{width}d}", rows[part], rows[part], kind, steps[kind.name], model.sha256)

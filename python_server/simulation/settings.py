@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
+from device_profiles import catalog, load_profile
 from python_server.errors import ExperimentError
 from python_server.toml_tables import setting
 
@@ -28,6 +29,12 @@ def _step_ms(raw: object, key: str) -> dict[str, float]:
             raise ExperimentError(f"{where} is {value!r}; it has to be a number greater than 0")
         read[str(cut)] = float(value)
     return read
+
+
+def _catalog_name(raw: object, key: str) -> str:
+    if raw not in catalog():
+        raise ExperimentError(f"{key} is {raw!r}; the catalog of device profiles has: {', '.join(catalog())}")
+    return str(raw)
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,20 @@ class ProfileSettings:
         Bandwidths in 10⁶ bits per second; 0: transfers take no time.
     latency_s
         Of each transfer, beside its bytes.
+    prepare_s
+        Setting weights in and getting them out, in each round.
+    device
+        A profile of the catalog (docs/devices.md): its power, memory and battery count where none is given here.
+    threads
+        Busy cores while it trains, for the catalog's power model.
     idle_w, power_w
         Power of the device when idle, and while it trains.
+    transfer_w
+        Power while it downloads or uploads; 0: as when idle.
+    memory_mb
+        All of its memory, as it tells the server, in 10⁶ bytes; 0: it does not tell.
+    battery_wh, battery_percent
+        Capacity of its battery, 0: it has none; and the charge that it begins with. It is never charged.
     """
 
     name: str = setting()
@@ -63,8 +82,29 @@ class ProfileSettings:
     download_mbps: float = setting(0.0, least=0)
     upload_mbps: float = setting(0.0, least=0)
     latency_s: float = setting(0.0, least=0)
+    prepare_s: float = setting(0.0, least=0)
+    device: str = setting("", read=_catalog_name)
+    threads: int = setting(1, least=1, most=256)
     idle_w: float = setting(0.0, least=0)
     power_w: float = setting(0.0, least=0)
+    transfer_w: float = setting(0.0, least=0)
+    memory_mb: float = setting(0.0, least=0)
+    battery_wh: float = setting(0.0, least=0)
+    battery_percent: float = setting(100.0, least=0, most=100)
+
+    def completed(self) -> ProfileSettings:
+        """Return the settings with what the catalog knows of ``device`` in the place of what is not given."""
+        if not self.device:
+            return self
+        known = load_profile(self.device)
+        power = known.power
+        return replace(
+            self,
+            idle_w=self.idle_w or power.idle_w,
+            power_w=self.power_w or power.idle_w + self.threads * power.busy_w_per_core,
+            memory_mb=self.memory_mb or (min(known.memory_gb) * 1000 if known.memory_gb else 0.0),
+            battery_wh=self.battery_wh or known.battery_wh or 0.0,
+        )
 
 
 @dataclass(frozen=True)

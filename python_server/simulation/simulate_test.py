@@ -18,12 +18,13 @@ import pytest
 from model_export.bundle import Bundle
 from python_server.cli import main
 from python_server.commands.train import report_on
-from python_server.errors import ExperimentError, StoreError
+from python_server.errors import ExperimentError, NoClientsError, StoreError
 from python_server.experiment import Experiment, load_experiment
 from python_server.progress import Progress
 from python_server.report.figures import gather
 from python_server.report.page import render
 from python_server.run_reader import RunReader
+from python_server.run_rows import BATTERY, ENERGY
 from python_server.simulation.simulate import load_simulation, simulate
 
 _EXPERIMENT = """\
@@ -100,6 +101,53 @@ def test_rounds_take_the_time_that_devices_are_said_to_take(write: Write, tmp_pa
         split = json.loads(run.meta["split"])
         assert len(split) == 20
         assert sum(map(sum, split.values())) == 600
+
+
+_BATTERY = """
+[simulation]
+backend = "tflite"
+data = "train.npz"
+devices = 2
+[[simulation.profiles]]
+name = "phone"
+step_ms = 100
+upload_mbps = 1
+download_mbps = 1
+idle_w = 1
+power_w = 3
+transfer_w = 2
+memory_mb = 4000
+battery_wh = {wh}
+"""
+
+
+def test_energy_of_every_phase_and_the_battery_that_it_drains(write: Write, tmp_path: Path) -> None:
+    with _run(write(_BATTERY.format(wh=0.1)), tmp_path / "runs") as run:
+        rows, figures = run.device_rounds(), run.measurements()
+        facts = run.devices()[0].facts
+    assert facts["memory-bytes"] == 4 * 10**9
+    assert facts["charging"] is False
+    for row in rows:
+        own = [each for each in figures if (each.round, each.device) == (row.round, row.device)]
+        joules = {each.info["phase"]: each for each in own if each.quantity == ENERGY}
+        assert set(joules) == {"download", "train", "upload", "wait"}
+        assert joules["train"].value == pytest.approx(3 * (row.train_s or 0)) == pytest.approx(row.energy_j)
+        assert joules["train"].info["idle_j"] == pytest.approx(row.train_s)
+        assert joules["download"].value == pytest.approx(2 * (row.download_s or 0))
+        assert joules["upload"].value == pytest.approx(2 * (row.upload_s or 0))
+        assert joules["wait"].value == joules["wait"].info["idle_j"]
+        assert {each.method for each in own} == {"modelled"}
+        before, after = (each.value for each in own if each.quantity == BATTERY)
+        spent = sum(joules[phase].value for phase in ("download", "train", "upload"))
+        assert before - after == pytest.approx(100 * spent / 360), "0.1 Wh are 360 J"
+
+
+def test_a_device_whose_battery_is_empty_is_gone(write: Write, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    with pytest.raises(NoClientsError, match="0 of 1 devices"):
+        simulate(write(_BATTERY.format(wh=0.003)), runs=runs, progress=Progress())
+    with RunReader(next(runs.iterdir())) as run:
+        assert 1 <= run.rounds()[-1].round < 3
 
 
 def test_deadline_dropouts_and_resume(write: Write, tmp_path: Path) -> None:

@@ -7,28 +7,38 @@ of metrics and names, is left out.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Union
-
-import numpy as np
+from typing import Optional, Union
 
 from edge_client.local_weights import LocalWeights
 from edge_client.plan import Plan
-from edge_client.records import DOWNLOAD_BYTES, DOWNLOAD_S
+from edge_client.records import (
+    BATTERY_AT,
+    DOWNLOAD_BYTES,
+    DOWNLOAD_ENERGY,
+    DOWNLOAD_S,
+    ENERGY,
+    ENERGY_COVERS,
+    ENERGY_FLAGS,
+    ENERGY_METHOD,
+    ENERGY_SOURCE,
+    WAIT_ENERGY,
+    Scalar,
+)
 from model_export import codecs
 from model_export.bundle import Bundle
 from model_export.errors import TensorFileError
 from model_export.manifest import Manifest
 from model_export.tensors import packed_bytes
-from python_server.simulation.devices import SimulatedDevice
-from python_server.simulation.engine import Arrays, TrainResult, TrainTask, steps_until_cutoff
+from python_server.reported_energy import SIMULATED
+from python_server.simulation.course import Course, course_of, reply_of
+from python_server.simulation.devices import Joules, SimulatedDevice
+from python_server.simulation.engine import Arrays, TrainResult, TrainTask
 from python_server.tasks import Answer, Assignment, Payload
 
-__all__ = ["UnfitError", "Work", "Workshop"]
+__all__ = ["UnfitError", "Work", "Workshop", "check_fit", "energy_info"]
 
 
 class UnfitError(ValueError):
@@ -45,10 +55,16 @@ class Work:
         The weights that came with the task, decoded.
     reply
         The variables that it sends back.
-    planned, steps
-        Steps of the plan, and those before the cutoff.
-    done_at
-        Virtual second at which its answer is there.
+    course
+        What the task comes to.
+    begins_at, done_at
+        Virtual seconds at which it takes the task up, and at which its answer is there.
+    waited_s
+        Between its last answer and this task.
+    energy
+        Gross and idle joules by phase, the wait before it among them; empty where no power is known.
+    charges
+        Of its battery at both ends, in percent; None: it has none.
     """
 
     node_id: int
@@ -57,15 +73,17 @@ class Work:
     bundle: str
     received: Arrays
     reply: tuple[str, ...]
-    planned: int
-    steps: int
-    epochs: int
-    download_bytes: int
-    upload_bytes: int
-    download_s: float
-    train_s: float
-    upload_s: float
+    course: Course
+    begins_at: float
     done_at: float
+    waited_s: float
+    energy: Mapping[str, Joules]
+    charges: Optional[tuple[float, float]]
+
+    @property
+    def work_j(self) -> float:
+        """Joules above idle."""
+        return sum(gross - idle for gross, idle in self.energy.values())
 
 
 class Workshop:
@@ -108,34 +126,25 @@ class Workshop:
         check_fit(received, manifest, partly=plan.start_round is not None)
         if plan.start_round is not None and not self._keeper(device).holds(plan, device.bundle):
             raise UnfitError(f"it kept no weights of its own after round {plan.start_round}; send it all variables")
-        per_epoch = -(-len(device.rows) // manifest.batch_size)
-        planned = plan.steps or plan.epochs * per_epoch
-        step_s = device.step_s[device.bundle][plan.cut]
-        steps = steps_until_cutoff(planned, step_s, plan.cutoff_s)
-        reply = plan.reply_variables or (manifest.state if plan.reply_all else manifest.trained(plan.cut))
-        download_bytes = payload.bytes + len("\n".join(plan.reply_variables))
-        upload_bytes = _update_bytes(
-            tuple((path, manifest.variables[path].shape, manifest.variables[path].dtype) for path in reply),
-            plan.upload_codec,
-        )
-        download_s, train_s = device.download_s(download_bytes), steps * step_s
-        upload_s = device.upload_s(upload_bytes)
+        course = course_of(device, manifest, plan, payload.bytes)
+        begins_at = max(start, device.busy_until)
+        done_at, waited_s = begins_at + course.seconds, begins_at - device.busy_until
+        energy = course.joules(device, waited_s)
+        more_j = sum(gross - idle for gross, idle in energy.values())
+        before, after = device.charge_percent(begins_at), device.charge_percent(done_at, more_j)
         return Work(
             assignment.node_id,
             device,
             plan,
             device.bundle,
             received,
-            reply,
-            planned,
-            steps,
-            -(-planned // per_epoch),
-            download_bytes,
-            upload_bytes,
-            download_s,
-            train_s,
-            upload_s,
-            max(start, device.busy_until) + download_s + train_s + upload_s,
+            reply_of(manifest, plan),
+            course,
+            begins_at,
+            done_at,
+            waited_s,
+            energy,
+            None if before is None or after is None else (before, after),
         )
 
     def task(self, work: Work) -> TrainTask:
@@ -147,8 +156,8 @@ class Workshop:
         return TrainTask(
             rows=device.rows,
             weights=weights,
-            epochs=work.epochs,
-            steps=work.steps,
+            epochs=work.course.epochs,
+            steps=work.course.steps,
             learning_rate=plan.learning_rate,
             cut=plan.cut,
             mu=plan.mu,
@@ -166,26 +175,27 @@ class Workshop:
             self._keeper(device).save(plan, work.bundle, weights)
         arrays = codecs.encode({path: weights[path] for path in work.reply}, plan.upload_codec, work.received)
         upload_bytes = packed_bytes(arrays)
-        energy_j, idle_j, source = device.energy(work.train_s)
+        course, energy = work.course, work.energy
         metrics: dict[str, Union[int, float]] = {
             "num-examples": len(device.rows),
             "examples-processed": result.examples_processed,
-            "steps": work.steps,
-            "planned-steps": work.planned,
+            "steps": course.steps,
+            "planned-steps": course.planned,
             "train-loss": result.loss,
-            "train-s": work.train_s,
-            "prepare-s": 0.0,
-            DOWNLOAD_S: work.download_s,
-            DOWNLOAD_BYTES: work.download_bytes,
-            "energy-j": energy_j if source else -1.0,
-            "energy-idle-j": idle_j if source else -1.0,
+            "train-s": course.train_s,
+            "prepare-s": course.prepare_s,
+            DOWNLOAD_S: course.download_s,
+            DOWNLOAD_BYTES: course.download_bytes,
+            **_energy_metrics(energy),
             **device.told_upload(),
         }
-        device.upload = (plan.number, work.upload_s, upload_bytes)
+        if work.charges is not None:
+            metrics.update(zip(BATTERY_AT, work.charges))
+        device.upload, device.upload_j = (plan.number, course.upload_s, upload_bytes), energy.get("upload")
         return Answer(
             work.node_id,
             metrics=metrics,
-            info={"name": device.name, "energy-method": "modelled" if source else "none", "energy-source": source},
+            info=energy_info(device),
             arrays=arrays,
             replied_after_s=after_s,
             read_after_s=after_s,
@@ -217,8 +227,18 @@ def check_fit(arrays: Arrays, manifest: Manifest, *, partly: bool = False) -> No
             raise UnfitError(f"its part of the model has no {path} of shape {list(variable.shape)}, as the bundle has")
 
 
-@lru_cache(maxsize=64)
-def _update_bytes(variables: tuple[tuple[str, tuple[int, ...], str], ...], codec: str) -> int:
-    """Return what an update weighs before its values are known: as much as one whose values all differ."""
-    arrays = {path: np.arange(math.prod(shape), dtype=dtype).reshape(shape) for path, shape, dtype in variables}
-    return packed_bytes(codecs.encode(arrays, codec))
+def energy_info(device: SimulatedDevice) -> dict[str, Scalar]:
+    """Return what a device tells in words with a figure of energy."""
+    source = device.energy_source
+    if not source:
+        return {"name": device.name, SIMULATED: True, ENERGY_METHOD: "none", ENERGY_SOURCE: ""}
+    told = {ENERGY_METHOD: "modelled", ENERGY_SOURCE: source, ENERGY_COVERS: "device", ENERGY_FLAGS: ""}
+    return {"name": device.name, SIMULATED: True, **told}
+
+
+def _energy_metrics(energy: Mapping[str, Joules]) -> dict[str, Union[int, float]]:
+    """Return gross and idle joules by phase, as devices tell them; −1: not known."""
+    metrics: dict[str, Union[int, float]] = {}
+    for phase, keys in (("train", ENERGY), ("download", DOWNLOAD_ENERGY), ("wait", WAIT_ENERGY)):
+        metrics.update(zip(keys, energy.get(phase, (-1.0, -1.0))))
+    return metrics

@@ -7,6 +7,7 @@ from typing import Any, Callable
 from python_server.strategies.base import Contribution, Device, Plan, Strategy, StrategyState, TrainSettings
 from python_server.strategies.dac import Dac, DacOptions
 from python_server.strategies.drop_weak import DropWeak
+from python_server.strategies.energy_aware import EnergyAware, EnergyAwareOptions
 from python_server.strategies.fedavg import FedAvg, FedAvgOptions
 from python_server.strategies.fedcs import FedCS, FedCSOptions
 from python_server.strategies.fedlama import FedLama, FedLamaOptions
@@ -26,6 +27,8 @@ __all__ = [
     "DacOptions",
     "Device",
     "DropWeak",
+    "EnergyAware",
+    "EnergyAwareOptions",
     "FedAvg",
     "FedAvgOptions",
     "FedCS",
@@ -52,6 +55,7 @@ __all__ = [
 STRATEGIES: dict[str, Callable[[Any, TrainSettings], Strategy]] = {
     "dac": Dac,
     "drop_weak": DropWeak,
+    "energy_aware": EnergyAware,
     "fedavg": FedAvg,
     "fedcs": FedCS,
     "fedlama": FedLama,
@@ -68,6 +72,7 @@ STRATEGIES: dict[str, Callable[[Any, TrainSettings], Strategy]] = {
 OPTIONS: dict[str, type] = {
     **dict.fromkeys(STRATEGIES, FedAvgOptions),
     "dac": DacOptions,
+    "energy_aware": EnergyAwareOptions,
     "fedcs": FedCSOptions,
     "fedlama": FedLamaOptions,
     "fedprox": FedProxOptions,

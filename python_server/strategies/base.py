@@ -262,6 +262,11 @@ class Strategy(Protocol):
         the same choice among the same devices.
         """
 
+    def passed_over(
+        self, state: StrategyState, number: int, devices: Sequence[Device], plans: Mapping[str, Plan]
+    ) -> dict[str, str]:
+        """Return why devices that could take part have none of `select`'s plans, by device id, where it is worth it."""
+
     def weigh(self, contribution: Contribution) -> int:
         """Return the weight of an update, a whole number; 0 leaves it out."""
 

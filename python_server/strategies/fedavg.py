@@ -153,6 +153,12 @@ class FedAvg:
             upload_codec=choice.codecs.up if choice.codecs else None,
         )
 
+    def passed_over(
+        self, state: StrategyState, number: int, devices: Sequence[Device], plans: Mapping[str, Plan]
+    ) -> dict[str, str]:
+        """Return nothing: who is not drawn needs no reason."""
+        return {}
+
     def weigh(self, contribution: Contribution) -> int:
         """Return the examples held, or those processed; 0 for a device that did no step."""
         if contribution.steps < 1:

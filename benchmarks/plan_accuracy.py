@@ -1,0 +1,194 @@
+"""A plan beside what came: local processes under quotas of processor time, planned from their own calibration.
+
+Four devices on this machine, each a client process in a control group with a share of one core. Everything goes the way
+of real devices: ``fleet push``, ``fleet calibrate`` (one after the other), ``plan``, ``train --inventory`` with the
+clients that ``fleet start`` has started. The images are noise: times do not depend on them. The plan is made before the
+run, from the calibration alone, and the run's own measurements are compared with it.
+
+Control groups need a root that may make them (version 1 or 2). Nothing else should run on the core (``--core``).
+
+    .venv/bin/python benchmarks/plan_accuracy.py --core 1
+    .venv/bin/python benchmarks/plan_accuracy.py --core 1 --rounds 20 --write docs/planning.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from benchmarks.papers.cases import ROOT, write_section
+from python_server.run_reader import RunReader
+from python_server.run_rows import PREDICTED
+
+QUOTAS = {"quarter": 0.25, "fifth": 0.2, "seventh": 0.14, "tenth": 0.1}
+"""Shares of one core; together less than one, so that no device waits for another."""
+SAMPLES = {"quarter": 320, "fifth": 320, "seventh": 160, "tenth": 160}
+PERIOD_US = 20_000
+CGROUP_V1, CGROUP_V2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
+
+EXPERIMENT = """\
+name = "plan-accuracy"
+rounds = {rounds}
+seed = 1
+model = {{ bundle = "cnn.bundle" }}
+train = {{ epochs = {epochs}, learning_rate = 0.01 }}
+[server]
+port = {port}
+identity = "identity"
+start_clients = {count}
+min_clients = {count}
+"""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do it all, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=2, help="local epochs E")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of calibration, for each figure")
+    parser.add_argument("--core", type=int, help="keep everything on this core")
+    parser.add_argument("--work", type=Path, help="folder for data and runs; kept")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the table into this page")
+    options = parser.parse_args(words)
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})
+    with tempfile.TemporaryDirectory() as temporary:
+        work = (options.work or Path(temporary)).resolve()
+        work.mkdir(parents=True, exist_ok=True)
+        groups = {name: quota_group(name, share) for name, share in QUOTAS.items()}
+        try:
+            rows, summary = compared(work, groups, options)
+        finally:
+            for group in groups.values():
+                group.rmdir()
+    for row in rows:
+        print("  ".join(f"{key}: {value}" for key, value in row.items()))
+    print(summary)
+    if options.write is not None:
+        write_section(options.write, "plan-accuracy", rows)
+    return 0
+
+
+def compared(work: Path, groups: dict[str, Path], options: argparse.Namespace) -> tuple[list[dict[str, str]], str]:
+    """Calibrate, plan and train; return the table, and what it comes to."""
+    prepare(work, groups, options)
+    pocketfleet(work, "fleet", "push")
+    pocketfleet(work, "fleet", "calibrate", "cnn.bundle", "--jobs", "1", "--seconds", str(options.seconds))
+    plan = json.loads(pocketfleet(work, "plan", "e.toml", "--inventory", "fleet.toml", "--json"))
+    pocketfleet(work, "fleet", "enrol", "--experiment", "e.toml")
+    pocketfleet(work, "fleet", "start")
+    try:
+        pocketfleet(work, "train", "e.toml", "--inventory", "fleet.toml")
+    finally:
+        pocketfleet(work, "fleet", "stop")
+    return table(plan, max((work / "runs").iterdir(), key=lambda run: run.stat().st_mtime))
+
+
+def table(plan: dict[str, Any], run: Path) -> tuple[list[dict[str, str]], str]:
+    """Return predicted and observed times of devices and rounds."""
+    with RunReader(run) as reader:
+        rounds = [row.wall_s for row in reader.rounds() if row.round]
+        device_rounds = reader.device_rounds()
+        kept = [row for row in reader.measurements() if row.method == PREDICTED]
+    assert any(row.quantity == "round time" and not row.device for row in kept), "the run has kept no plan"
+    rows = []
+    for each in plan["devices"]:
+        own = [row for row in device_rounds if row.name == each["name"]]
+        train_s = statistics.median(row.train_s or 0.0 for row in own)
+        rows.append(line(f"{each['name']}: training", each["train_s"], train_s, [row.train_s or 0.0 for row in own]))
+    observed = statistics.median(rounds)
+    rows.append(line("a round of the fleet", plan["round_s"], observed, rounds))
+    off = abs(plan["round_s"] / observed - 1)
+    return rows, f"the plan's round is {off:.1%} off the median of {len(rounds)} rounds ({sum(rounds):.0f} s in all)"
+
+
+def line(what: str, predicted: float, observed: float, each: Sequence[float]) -> dict[str, str]:
+    """Return a row of the table."""
+    return {
+        "what": what,
+        "predicted s": f"{predicted:.2f}",
+        "observed s, median (range)": f"{observed:.2f} ({min(each):.2f} to {max(each):.2f})",
+        "predicted ÷ observed": f"{predicted / observed:.3f}",
+    }
+
+
+def prepare(work: Path, groups: dict[str, Path], options: argparse.Namespace) -> None:
+    """Write bundle, data, interpreters that join their control group, inventory and experiment."""
+    from python_server.identity import Identity, host_names
+
+    if not (work / "cnn.bundle").exists():
+        import keras
+
+        from model_export import build, export
+
+        keras.utils.set_random_seed(0)
+        model = build("small_cnn", (32, 32, 3), 10, filters=(8, 16, 32))
+        export(model, work / "cnn.bundle", batch_size=16, input_scale=1 / 255)
+    Identity(work / "identity").certificates(host_names())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (work / "e.toml").write_text(
+        EXPERIMENT.format(rounds=options.rounds, epochs=options.epochs, port=port, count=len(groups))
+    )
+    text = f'[server]\naddress = "https://127.0.0.1:{port}"\nca = "identity/ca.pem"\nbundle = "cnn.bundle"\n'
+    random = np.random.default_rng(0)
+    for name, group in groups.items():
+        shape = (SAMPLES[name], 32, 32, 3)
+        x, y = random.integers(256, size=shape, dtype=np.uint8), random.integers(10, size=SAMPLES[name])
+        np.savez(work / f"{name}.npz", x=x, y=y)
+        python = work / f"python-{name}"
+        python.write_text(f'#!/bin/sh\necho $$ > "{group}/cgroup.procs"\nexec {shlex.quote(sys.executable)} "$@"\n')
+        python.chmod(0o755)
+        text += (
+            f'[[devices]]\nname = "{name}"\nconnect = "local"\ndata = "{name}.npz"\ndirectory = "{work}/on-{name}"\n'
+            f'python = "{python}"\ninstall = "none"\nthreads = 1\n'
+        )
+    (work / "fleet.toml").write_text(text)
+    shutil.rmtree(work / "runs", ignore_errors=True)
+
+
+def pocketfleet(work: Path, *words: str) -> str:
+    """Run a command of ours in the folder; return what it printed."""
+    print("+ pocketfleet", *words, file=sys.stderr, flush=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "python_server.cli", *words]
+    return subprocess.run(command, cwd=work, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def quota_group(name: str, share: float) -> Path:
+    """Make a control group with a share of one core."""
+    old = CGROUP_V1.is_dir()
+    group = (CGROUP_V1 if old else CGROUP_V2) / f"pocketfleet-{name}-{os.getpid()}"
+    try:
+        group.mkdir()
+        quota_us = int(share * PERIOD_US)
+        if old:
+            (group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+            (group / "cpu.cfs_quota_us").write_text(str(quota_us))
+        else:
+            (group / "cpu.max").write_text(f"{quota_us} {PERIOD_US}")
+    except OSError as error:
+        raise SystemExit(f"{group}: {error.strerror}; this needs the right to make control groups") from None
+    return group
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,317 @@
+"""How fast a device is with a bundle, and what power it draws: the figures that plans are made of.
+
+Steps are timed in blocks, and a figure is the median of the blocks' means: a step that the system interrupts now and
+then, by a quota of processor time for one, costs what it costs on average, and one bad second does not count.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import numpy as np
+
+from edge_client.conditions import temperature_c
+from edge_client.energy import EnergyMeter, find_meter
+from edge_client.errors import SettingsError
+from edge_client.runtime import default_threads
+from edge_client.trainer import Trainer
+from model_export.bundle import Bundle
+from model_export.errors import BundleError
+
+__all__ = ["Calibration", "PowerSample", "Timing", "calibrate"]
+
+_BLOCKS = 5
+_IDLE_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Time of something that was repeated.
+
+    Attributes
+    ----------
+    ms
+        Median of the blocks' means, in milliseconds.
+    low_ms, high_ms
+        Fastest and slowest block.
+    count
+        Repetitions in all, after one that warms up.
+    """
+
+    ms: float
+    low_ms: float
+    high_ms: float
+    count: int
+
+
+@dataclass(frozen=True)
+class PowerSample:
+    """Energy of an interval in which nothing else was asked of the device.
+
+    Attributes
+    ----------
+    threads
+        Of the runtime while it trained; 0: idle.
+    wall_s, cpu_s
+        Length, and processor time of this process in it.
+    energy_j, idle_j
+        Gross, and the idle share where the source knows it.
+    method, source, covers
+        Where the figure comes from, and what it is of.
+    excluded
+        Why it must not be counted, in words; empty: it may.
+    """
+
+    threads: int
+    wall_s: float
+    cpu_s: float
+    energy_j: float
+    idle_j: Optional[float]
+    method: str
+    source: str
+    covers: str
+    excluded: str = ""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a device measured of itself with one bundle.
+
+    Attributes
+    ----------
+    bundle, model
+        Hash and name of the bundle.
+    batch_size
+        Samples of a step.
+    runtime, machine, cores, python
+        What it ran on.
+    threads
+        Threads that times are for.
+    at
+        Unix time.
+    steps
+        Of each training signature, by cut; the empty one is all that the bundle trains. From kept features where the
+        bundle has a frozen base.
+    evaluate
+        Of one batch.
+    features
+        Of one batch through the frozen base; None: there is none.
+    set_weights, get_weights
+        All of them, once.
+    power
+        Samples; empty where the device has nothing to tell.
+    temperature_start_c, temperature_end_c
+        Of the hottest zone; None: it has none.
+    """
+
+    bundle: str
+    model: str
+    batch_size: int
+    runtime: str
+    machine: str
+    cores: int
+    python: str
+    threads: int
+    at: float
+    steps: Mapping[str, Timing]
+    evaluate: Timing
+    features: Optional[Timing]
+    set_weights: Timing
+    get_weights: Timing
+    power: Sequence[PowerSample] = field(default_factory=tuple)
+    temperature_start_c: Optional[float] = None
+    temperature_end_c: Optional[float] = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return it for people."""
+
+        def line(what: str, timing: Timing) -> str:
+            spread = f"{timing.low_ms:.3g} to {timing.high_ms:.3g}"
+            return f"{what}: {timing.ms:.4g} ms (blocks: {spread}; {timing.count} times)"
+
+        told = [f"{self.model}, {self.runtime}, {self.threads or 'usual'} threads, batches of {self.batch_size}"]
+        told += [line(f"step from {cut!r} on" if cut else "step", timing) for cut, timing in self.steps.items()]
+        told.append(line("evaluation of a batch", self.evaluate))
+        if self.features is not None:
+            told.append(line("features of a batch", self.features))
+        told += [line("setting weights", self.set_weights), line("getting weights", self.get_weights)]
+        for sample in self.power:
+            what = f"training on {sample.threads} threads" if sample.threads else "idle"
+            watts = sample.energy_j / sample.wall_s
+            told.append(f"power, {what}: {watts:.3g} W ({sample.method}: {sample.source})")
+        if self.temperature_end_c is not None and self.temperature_start_c is not None:
+            told.append(f"hottest zone: {self.temperature_start_c:g} °C before, {self.temperature_end_c:g} °C after")
+        return told
+
+
+def calibrate(
+    bundle: Path,
+    *,
+    threads: Optional[int] = None,
+    thread_counts: Iterable[int] = (),
+    profile: str = "generic",
+    seconds: float = 2.0,
+    trusted_key: Optional[bytes] = None,
+    say: Callable[[str], None] = lambda line: None,
+    make_trainer: Callable[..., Trainer] = Trainer,
+    meter: Optional[EnergyMeter] = None,
+    root: Path = Path("/"),
+) -> Calibration:
+    """Measure steps, transfers of weights, evaluation and power.
+
+    Parameters
+    ----------
+    bundle
+        A bundle, directory or zip. Its weights stay as they are: steps have a learning rate of zero.
+    threads
+        Threads that the client will train with; None takes what is fastest, as the client does.
+    thread_counts
+        Further numbers of threads to measure power at.
+    profile
+        Device profile, for a modelled energy figure where there is no sensor.
+    seconds
+        For each figure, at least; a tenth of it for small ones.
+    trusted_key
+        PEM of the public key that must have signed the bundle.
+    say
+        Told what is being measured.
+    make_trainer, meter, root
+        What trains and measures, and where ``sys`` is, where these are not the usual.
+
+    Raises
+    ------
+    SettingsError
+        ``seconds`` is no length of time, or the bundle does not train anything.
+    model_export.errors.BundleError, edge_client.errors.NoRuntimeError
+        The bundle cannot be used here.
+    """
+    if not 0 < seconds <= 600:
+        raise SettingsError(f"--seconds is {seconds:g}; give more than 0 and at most 600")
+    loaded = Bundle.load(bundle, trusted_key=trusted_key)
+    manifest = loaded.manifest
+    if not any(name.startswith("train") for name in manifest.signatures):
+        raise BundleError(f"{bundle}: the bundle has no training signature, so there is nothing to calibrate")
+    start_c = temperature_c(root)
+    say("load")
+    trainer = make_trainer(loaded, num_threads=threads)
+    steps = {}
+    for cut in ("", *manifest.cuts):
+        say(f"steps of {trainer.train_signature(cut)}")
+        steps[cut] = timed(_stepper(trainer, cut), seconds)
+    x, y = _samples(trainer)
+    features = None
+    if trainer.has_features:
+        say("features of the frozen base")
+        features = timed(lambda: trainer.features(x), seconds / 4)
+    say("evaluation and weights")
+    weights = trainer.weights()
+    evaluate = timed(lambda: trainer.evaluate(x, y), seconds / 4)
+    set_weights = timed(lambda: trainer.set_weights(weights), seconds / 10)
+    get_weights = timed(trainer.weights, seconds / 10)
+    own_meter = find_meter(profile) if meter is None else None
+    meter = own_meter or meter
+    assert meter is not None
+    say("power when idle")
+    samples = [_power(meter, 0, lambda: time.sleep(seconds * _IDLE_SHARE))]
+    for count in dict.fromkeys([threads or 0, *thread_counts]):
+        say(f"power with {count or 'the usual'} threads")
+        own = trainer if count == (threads or 0) else make_trainer(loaded, num_threads=count)
+        step = _stepper(own, "")
+        step()
+        samples.append(
+            _power(meter, count or default_threads(own.runtime), lambda step=step: _for_seconds(step, seconds))
+        )
+    if own_meter is not None:
+        own_meter.close()
+    return Calibration(
+        bundle=loaded.sha256,
+        model=manifest.name,
+        batch_size=manifest.batch_size,
+        runtime=trainer.runtime,
+        machine=platform.machine(),
+        cores=os.cpu_count() or 0,
+        python=platform.python_version(),
+        threads=threads or 0,
+        at=time.time(),
+        steps=steps,
+        evaluate=evaluate,
+        features=features,
+        set_weights=set_weights,
+        get_weights=get_weights,
+        power=tuple(sample for sample in samples if sample is not None),
+        temperature_start_c=start_c,
+        temperature_end_c=temperature_c(root),
+    )
+
+
+def timed(work: Callable[[], object], seconds: float, clock: Callable[[], float] = time.perf_counter) -> Timing:
+    """Repeat something for so many seconds, after once that does not count, and say what it took.
+
+    Parameters
+    ----------
+    work
+        What is timed.
+    seconds
+        In all, at least; every block of the five does it once at least.
+    clock
+        Seconds.
+    """
+    work()
+    means, count = [], 0
+    for _ in range(_BLOCKS):
+        began, done = clock(), 0
+        while not done or clock() - began < seconds / _BLOCKS:
+            work()
+            done += 1
+        means.append(1000 * (clock() - began) / done)
+        count += done
+    return Timing(statistics.median(means), min(means), max(means), count)
+
+
+def _samples(trainer: Trainer) -> tuple[np.ndarray, np.ndarray]:
+    """Return a batch that no training data is needed for."""
+    manifest = trainer.manifest
+    shape, random = (manifest.batch_size, *manifest.input.shape), np.random.default_rng(0)
+    if manifest.input.dtype.startswith("int"):
+        x = np.zeros(shape, manifest.input.dtype)
+    else:
+        x = random.uniform(size=shape).astype(np.float32)
+    return x, np.arange(manifest.batch_size, dtype=np.int32) % len(manifest.classes)
+
+
+def _stepper(trainer: Trainer, cut: str) -> Callable[[], object]:
+    x, y = _samples(trainer)
+    if trainer.has_features:
+        features = trainer.features(x)
+        return lambda: trainer.train_features(features, y, 0.0, cut)
+    return lambda: trainer.train_step(x, y, 0.0, cut)
+
+
+def _for_seconds(work: Callable[[], object], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        work()
+
+
+def _power(meter: EnergyMeter, threads: int, work: Callable[[], object]) -> Optional[PowerSample]:
+    wall, cpu = time.monotonic(), time.process_time()
+    with meter:
+        work()
+    wall_s, cpu_s, energy = time.monotonic() - wall, time.process_time() - cpu, meter.energy
+    if energy is None:
+        return None
+    excluded = "; ".join(energy.flags) if energy.excluded else ""
+    return PowerSample(
+        threads, wall_s, cpu_s, energy.gross_j, energy.idle_j, energy.method, energy.source, energy.covers, excluded
+    )
