@@ -7,9 +7,11 @@ energies joules. None means that the figure does not exist, never zero.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import sqlite3
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Optional, TypeVar, Union
 
@@ -205,29 +207,43 @@ def schema() -> str:
 
 def to_columns(row: _Row) -> dict[str, Union[int, float, str, None]]:
     """Return a row's columns as SQLite takes them."""
-    return {
-        name: json.dumps(getattr(row, name), sort_keys=True) if kind == Json else getattr(row, name)
-        for name, (kind, _) in _columns(type(row)).items()
-    }
+    columns = dict(vars(row))
+    for name, (kind, _) in _columns(type(row)).items():
+        if kind == Json:
+            columns[name] = json.dumps(columns[name], sort_keys=True)
+    return columns
 
 
-def from_columns(kind: type[Row], columns: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """Invert `to_columns` for rows read from SQLite."""
+def from_columns(kind: type[Row], columns: Iterable[sqlite3.Row]) -> list[Row]:
+    """Invert `to_columns` for rows read from SQLite; columns that ``kind`` does not have are left out.
+
+    Raises
+    ------
+    ValueError
+        A column is missing, or what should be JSON is not.
+    """
     types = _columns(kind)
-    return [
-        kind(**{name: _value(types[name][0], line[name]) for name in types})  # fields are the columns
-        for line in columns
-    ]
+    texts = [name for name, (sort, _) in types.items() if sort == Json]
+    flags = [name for name, (sort, _) in types.items() if sort is bool]
+    rows: list[Row] = []
+    names: list[str] = []
+    for line in columns:
+        if not rows:
+            names = list(line.keys())
+            if missing := types.keys() - set(names):
+                raise ValueError(f"the table {kind.TABLE} has no column {', '.join(sorted(missing))}")
+        values: dict[str, Any] = dict(zip(names, line))
+        for name in texts:
+            values[name] = json.loads(values[name])
+        for name in flags:
+            values[name] = bool(values[name])
+        if len(names) > len(types):
+            values = {name: values[name] for name in types}
+        rows.append(kind(**values))  # fields are the columns
+    return rows
 
 
-def _value(kind: object, value: Any) -> Any:
-    if value is None:
-        return None
-    if kind == Json:
-        return json.loads(value)
-    return bool(value) if kind is bool else value
-
-
+@functools.cache
 def _columns(row: type[_Row]) -> dict[str, tuple[object, bool]]:
     """Return each field's plain type and whether it may be None."""
     hints = typing.get_type_hints(row)
