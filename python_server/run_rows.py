@@ -222,24 +222,28 @@ def from_columns(kind: type[Row], columns: Iterable[sqlite3.Row]) -> list[Row]:
     ValueError
         A column is missing, or what should be JSON is not.
     """
+    lines = list(columns)
+    if not lines:
+        return []
     types = _columns(kind)
-    texts = [name for name, (sort, _) in types.items() if sort == Json]
-    flags = [name for name, (sort, _) in types.items() if sort is bool]
+    found = list(lines[0].keys())
+    if missing := types.keys() - set(found):
+        raise ValueError(f"the table {kind.TABLE} has no column {', '.join(sorted(missing))}")
+    by_name = dict(zip(found, zip(*lines)))
+    values: list[Iterable[Any]] = []
+    for name, (sort, _) in types.items():
+        column: Iterable[Any] = by_name[name]
+        if sort == Json:
+            column = json.loads(f"[{','.join(by_name[name])}]")  # at once: twice as fast as one by one
+        elif sort is bool:
+            column = map(bool, by_name[name])
+        values.append(column)
     rows: list[Row] = []
-    names: list[str] = []
-    for line in columns:
-        if not rows:
-            names = list(line.keys())
-            if missing := types.keys() - set(names):
-                raise ValueError(f"the table {kind.TABLE} has no column {', '.join(sorted(missing))}")
-        values: dict[str, Any] = dict(zip(names, line))
-        for name in texts:
-            values[name] = json.loads(values[name])
-        for name in flags:
-            values[name] = bool(values[name])
-        if len(names) > len(types):
-            values = {name: values[name] for name in types}
-        rows.append(kind(**values))  # fields are the columns
+    names = tuple(types)
+    for line in zip(*values):
+        row = object.__new__(kind)  # a frozen dataclass's own __init__ takes three times as long
+        vars(row).update(zip(names, line))
+        rows.append(row)
     return rows
 
 

@@ -52,8 +52,12 @@ def stacked_bars(
     str
         An ``<svg>`` element, or a sentence where there is nothing to draw.
     """
-    drawn = [part for part in parts_order if any(values.get(part) for values in rows.values())]
-    totals = {name: sum(values.get(part, 0.0) for part in drawn) for name, values in rows.items()}
+    drawn = [
+        (colour(number), part)
+        for number, part in enumerate(parts_order)
+        if any(values.get(part) for values in rows.values())
+    ]
+    totals = {name: sum(values.get(part, 0.0) for _, part in drawn) for name, values in rows.items()}
     if not totals or max(totals.values()) <= 0:
         return EMPTY
     bar, gap, small = (18, 8, "") if len(rows) <= _DENSE else (9, 2, " small")
@@ -76,16 +80,16 @@ def stacked_bars(
             f"<title>{escape(name)}</title></text>"
         )
         x = float(left)
-        for number, part in enumerate(drawn):
+        for classes, part in drawn:
             width = values.get(part, 0.0) * scale
             if width > 0:
                 label = escape(f"{name}, {part}: {form(values.get(part, 0.0))}")
                 out.append(
-                    f'<rect class="bar {colour(number)}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="{bar}">'
+                    f'<rect class="bar {classes}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="{bar}">'
                     f"<title>{label}</title></rect>"
                 )
             x += width
         out.append(f'<text class="tick{small}" x="{x + 6:.1f}" y="{base}">{escape(form(totals[name]))}</text>')
     largest = max(totals, key=lambda name: totals[name])
     words = f"{title}: {len(rows)} bars, the longest {largest} with {form(totals[largest])}."
-    return svg(out, height, words, [(colour(number), part) for number, part in enumerate(drawn)])
+    return svg(out, height, words, drawn)

@@ -21,6 +21,7 @@ def cells(
     x_label: str,
     classes: Sequence[tuple[str, str]],
     first: int = 1,
+    width: int = WIDTH,
 ) -> str:
     """Draw one cell a row and column, coloured by its class.
 
@@ -38,6 +39,8 @@ def cells(
         CSS class and name of each class.
     first
         Number of the first column.
+    width
+        Of the picture in CSS pixels, where there is room.
 
     Returns
     -------
@@ -51,7 +54,7 @@ def cells(
     small = "" if step == 18 else " small"
     left = min(240, 24 + (7 if not small else 6) * max(len(shortened(name)) for name in rows))
     bottom = TOP + step * len(rows)
-    wide = (WIDTH - left - RIGHT) / columns
+    wide = (width - left - RIGHT) / columns
     paths: list[list[str]] = [[] for _ in classes]
     out = []
     for row, (name, values) in enumerate(rows.items()):
@@ -73,8 +76,8 @@ def cells(
         if first <= tick < first + columns and tick.is_integer():
             x = left + (tick - first + 0.5) * wide
             out.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{tick:g}</text>')
-    out.append(x_title(x_label, bottom + BOTTOM))
+    out.append(x_title(x_label, bottom + BOTTOM, width))
     counts = [sum(value == number for values in rows.values() for value in values) for number in range(len(classes))]
     told = ", ".join(f"{count} {name}" for (_, name), count in zip(classes, counts) if count)
     used = [key for key, path in zip(classes, paths) if path]
-    return svg(out, bottom + BOTTOM, f"{title}: {len(rows)} rows of {columns} columns; {told}.", used)
+    return svg(out, bottom + BOTTOM, f"{title}: {len(rows)} rows of {columns} columns; {told}.", used, width)

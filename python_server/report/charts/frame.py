@@ -60,9 +60,9 @@ def y_axis(ticks: Sequence[float], py: Callable[[float], float], label: str, bot
     return "".join(parts)
 
 
-def x_title(label: str, height: int) -> str:
+def x_title(label: str, height: int, width: int = WIDTH) -> str:
     """Return the words below the horizontal axis."""
-    middle = (WIDTH + LEFT) / 2
+    middle = (width + LEFT) / 2
     return f'<text class="label" x="{middle:.0f}" y="{height - 6}" text-anchor="middle">{escape(label)}</text>'
 
 
@@ -79,9 +79,9 @@ def legend(keys: Sequence[tuple[str, str]]) -> str:
     return f'<p class="legend">{spans}</p>'
 
 
-def svg(parts: Sequence[str], height: int, words: str, keys: Sequence[tuple[str, str]]) -> str:
+def svg(parts: Sequence[str], height: int, words: str, keys: Sequence[tuple[str, str]], width: int = WIDTH) -> str:
     """Return the picture with its legend; ``words`` tell of it to those who do not see it."""
     return (
-        f'{legend(keys)}<div class="scroll"><svg viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'{legend(keys)}<div class="scroll"><svg viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="{escape(words, quote=True)}">{"".join(parts)}</svg></div>'
     )
