@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Optional, TypeVar
@@ -71,11 +73,12 @@ class RunReader:
         except sqlite3.DatabaseError:
             self.close()
             raise StoreError(f"{database} is not the database of a run") from None
-        if self.meta.get("schema_version") != str(SCHEMA_VERSION):
+        version = self.meta.get("schema_version", "none")
+        if version != str(SCHEMA_VERSION):
             self.close()
-            raise StoreError(
-                f"{self.path} has schema version {self.meta.get('schema_version')}, this program reads {SCHEMA_VERSION}"
-            )
+            newer = version.isdigit() and int(version) > SCHEMA_VERSION
+            advice = "update pocketfleet" if newer else "read it with the pocketfleet that wrote it"
+            raise StoreError(f"{self.path} has schema version {version}, this program reads {SCHEMA_VERSION}: {advice}")
 
     def __enter__(self) -> RunReader:
         return self
@@ -87,6 +90,15 @@ class RunReader:
         trace: Optional[TracebackType],
     ) -> None:
         self.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read everything within as of one moment, also while the run goes on."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
 
     def close(self) -> None:
         """Close the database."""

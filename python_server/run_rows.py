@@ -31,6 +31,7 @@ __all__ = [
     "Json",
     "MeasurementRow",
     "RoundRow",
+    "column_types",
     "from_columns",
     "schema",
     "to_columns",
@@ -203,6 +204,11 @@ def schema() -> str:
             columns.append(f"PRIMARY KEY ({', '.join(row.KEY)})")
         statements.append(f"CREATE TABLE {row.TABLE} ({', '.join(columns)});")
     return "\n".join(statements)
+
+
+def column_types(kind: type[_Row]) -> dict[str, object]:
+    """Return the type of each column: ``int``, ``float``, ``str``, ``bool`` or `Json`."""
+    return {name: sort for name, (sort, _) in _columns(kind).items()}
 
 
 def to_columns(row: _Row) -> dict[str, Union[int, float, str, None]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Optional
@@ -135,6 +135,8 @@ class RunFigures:
         As the run holds them; ``names`` are the devices' by id.
     spent
         What had been spent by each round.
+    energy_by_round
+        Joules that count, of all phases, by device's name and round.
     architectures
         Accuracy by architecture and round, where there are several.
     energy, excluded_energy
@@ -153,6 +155,7 @@ class RunFigures:
     events: list[EventRow]
     architectures: dict[str, dict[int, float]]
     spent: list[Spent]
+    energy_by_round: dict[str, dict[int, float]]
     energy: list[EnergyLine]
     excluded_energy: list[ExcludedEnergy]
     stragglers: list[Straggler]
@@ -177,7 +180,7 @@ def gather(run: RunReader) -> RunFigures:
     python_server.errors.StoreError
         The run cannot be read.
     """
-    with _no_collection():
+    with _no_collection(), run.snapshot():
         rounds, rows, devices, measured = run.rounds(), run.device_rounds(), run.devices(), run.measurements()
         every = figures_of(measured, rows)
         return _figures(run, rounds, rows, devices, measured, every)
@@ -208,7 +211,7 @@ def _figures(
         run_id=run.run_id,
         status=run.status,
         meta=run.meta,
-        experiment=run.experiment_text(),
+        experiment=_experiment(run),
         summary=_summary(rounds, asked, devices, list(counting.values())),
         rounds=rounds,
         device_rounds=rows,
@@ -220,12 +223,21 @@ def _figures(
         events=run.events(),
         architectures=architectures,
         spent=_spent(rounds, rows, counting.values()),
+        energy_by_round=_energy_by_round(counting.values(), names),
         energy=energy,
         excluded_energy=excluded(every, counting, names),
         stragglers=stragglers(rounds, by_round, names),
         paces=paces(rows, measured, names),
         predictions=predictions(measured, rounds, rows, counting.values(), names),
     )
+
+
+def _experiment(run: RunReader) -> str:
+    """Return the experiment file; a run that lost it still has figures."""
+    try:
+        return run.experiment_text()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
 
 
 @contextmanager
@@ -254,6 +266,14 @@ def _distinct_names(devices: Sequence[DeviceRow]) -> dict[str, str]:
         device.device: device.name if counts[device.name] == 1 else f"{device.name} ({device.device[-6:]})"
         for device in devices
     }
+
+
+def _energy_by_round(counting: Iterable[EnergyFigure], names: Mapping[str, str]) -> dict[str, dict[int, float]]:
+    found: dict[str, dict[int, float]] = {}
+    for figure in counting:
+        each = found.setdefault(names.get(figure.device, figure.device), {})
+        each[figure.round] = each.get(figure.round, 0.0) + figure.gross_j
+    return found
 
 
 def _spent(rounds: Sequence[RoundRow], rows: Sequence[DeviceRoundRow], counting: Iterable[EnergyFigure]) -> list[Spent]:

@@ -16,7 +16,11 @@ from python_server.report.page import render
 from python_server.run_reader import RunReader
 from python_server.run_rows import DeviceRoundRow, RoundRow
 
-__all__ = ["as_csv", "as_json", "energy_csv", "write_report"]
+__all__ = ["as_csv", "as_json", "energy_csv", "finite", "write_report"]
+
+
+_LARGE = ("device_rounds", "energy_by_round")
+"""What is left to the CSV and Parquet files: a line a device and round."""
 
 
 def write_report(run: Path, output: Optional[Path] = None) -> Path:
@@ -60,11 +64,11 @@ def as_json(figures: RunFigures) -> str:
 
     The rows of device rounds are not in it: they are in the CSV file.
     """
-    shown = {name: value for name, value in vars(figures).items() if name != "device_rounds"}
+    shown = {name: value for name, value in vars(figures).items() if name not in _LARGE}
     try:
         return json.dumps(shown, indent=1, ensure_ascii=False, allow_nan=False, default=_plain)
     except ValueError:  # a number that is none
-        return json.dumps(_finite(shown), indent=1, ensure_ascii=False, allow_nan=False)
+        return json.dumps(finite(shown), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def as_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -107,13 +111,14 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return a value as JSON can hold it: dataclasses as objects, NaN and infinities as null."""
     if dataclasses.is_dataclass(value):
         value = vars(value)
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value
