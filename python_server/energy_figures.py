@@ -171,4 +171,6 @@ def _of_measurement(row: MeasurementRow) -> EnergyFigure:
 
 def _number(info: Json, key: str) -> Optional[float]:
     value: Any = info.get(key)
+    if type(value) is float:
+        return value
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

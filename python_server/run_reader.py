@@ -7,11 +7,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Optional, TypeVar
+from typing import Any, Optional, TypeVar
 
 import numpy as np
 
@@ -33,6 +36,13 @@ from python_server.store import DATABASE, EXPERIMENT, STRATEGY
 __all__ = ["RunReader"]
 
 _Row = TypeVar("_Row", DeviceRow, RoundRow, DeviceRoundRow, MeasurementRow, EventRow)
+_ORDER: dict[type, str] = {
+    DeviceRow: "name, device",
+    RoundRow: "round",
+    DeviceRoundRow: "round, name, device",
+    MeasurementRow: "rowid",
+    EventRow: "at, rowid",
+}
 
 
 class RunReader:
@@ -63,11 +73,12 @@ class RunReader:
         except sqlite3.DatabaseError:
             self.close()
             raise StoreError(f"{database} is not the database of a run") from None
-        if self.meta.get("schema_version") != str(SCHEMA_VERSION):
+        version = self.meta.get("schema_version", "none")
+        if version != str(SCHEMA_VERSION):
             self.close()
-            raise StoreError(
-                f"{self.path} has schema version {self.meta.get('schema_version')}, this program reads {SCHEMA_VERSION}"
-            )
+            newer = version.isdigit() and int(version) > SCHEMA_VERSION
+            advice = "update pocketfleet" if newer else "read it with the pocketfleet that wrote it"
+            raise StoreError(f"{self.path} has schema version {version}, this program reads {SCHEMA_VERSION}: {advice}")
 
     def __enter__(self) -> RunReader:
         return self
@@ -79,6 +90,15 @@ class RunReader:
         trace: Optional[TracebackType],
     ) -> None:
         self.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read everything within as of one moment, also while the run goes on."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
 
     def close(self) -> None:
         """Close the database."""
@@ -100,7 +120,7 @@ class RunReader:
 
     def rounds(self) -> list[RoundRow]:
         """Return all committed rounds in order; the first is round 0, the state before training."""
-        return self._rows(RoundRow, "round")
+        return self._rows(RoundRow)
 
     def last_round(self) -> Optional[RoundRow]:
         """Return the last committed round; None while there is none."""
@@ -109,15 +129,15 @@ class RunReader:
 
     def devices(self) -> list[DeviceRow]:
         """Return all devices that took part, by name."""
-        return self._rows(DeviceRow, "name, device")
+        return self._rows(DeviceRow)
 
     def device_rounds(self) -> list[DeviceRoundRow]:
         """Return one row per device and round, by round and name."""
-        return self._rows(DeviceRoundRow, "round, name, device")
+        return self._rows(DeviceRoundRow)
 
     def measurements(self) -> list[MeasurementRow]:
         """Return the measured figures with their sources, in the order they came."""
-        return self._rows(MeasurementRow, "rowid")
+        return self._rows(MeasurementRow)
 
     def architectures(self) -> dict[str, dict[int, float]]:
         """Return the accuracy on the server's test data by architecture and round, of runs that train several."""
@@ -129,7 +149,7 @@ class RunReader:
 
     def events(self) -> list[EventRow]:
         """Return what happened, in order of time."""
-        return self._rows(EventRow, "at, rowid")
+        return self._rows(EventRow)
 
     def weights(self, number: int) -> dict[str, np.ndarray]:
         """Return the global weights after round ``number`` by variable path.
@@ -155,8 +175,31 @@ class RunReader:
         file = self.path / STRATEGY / f"round_{number:04d}.safetensors"
         return json.loads(line["strategy_state"]), tensors.load(file) if file.is_file() else {}
 
-    def _rows(self, kind: type[_Row], order: str) -> list[_Row]:
-        return from_columns(kind, self._connection.execute(f"SELECT * FROM {kind.TABLE} ORDER BY {order}"))  # noqa: S608
+    def lines(self, kind: type[_Row]) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return a table as SQLite holds it: the names of its columns and its lines, JSON as text.
+
+        Raises
+        ------
+        StoreError
+            The database cannot be read.
+        """
+        found = self._select(kind)
+        names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # every row is one
+        return names, [tuple(line) for line in found]
+
+    def _rows(self, kind: type[_Row]) -> list[_Row]:
+        try:
+            return from_columns(kind, self._select(kind))
+        except ValueError as error:
+            raise StoreError(f"{self.path / DATABASE}: {error}; another version of pocketfleet wrote it") from None
+
+    def _select(self, kind: type[_Row]) -> list[sqlite3.Row]:
+        names = ", ".join(field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]
+        try:
+            query = f"SELECT {names} FROM {kind.TABLE} ORDER BY {_ORDER[kind]}"  # noqa: S608
+            return self._connection.execute(query).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self.path / DATABASE} cannot be read: {error}") from None
 
 
 def _open_for_reading(database: Path) -> sqlite3.Connection:

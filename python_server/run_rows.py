@@ -7,9 +7,11 @@ energies joules. None means that the figure does not exist, never zero.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import sqlite3
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Optional, TypeVar, Union
 
@@ -29,6 +31,7 @@ __all__ = [
     "Json",
     "MeasurementRow",
     "RoundRow",
+    "column_types",
     "from_columns",
     "schema",
     "to_columns",
@@ -203,31 +206,54 @@ def schema() -> str:
     return "\n".join(statements)
 
 
+def column_types(kind: type[_Row]) -> dict[str, object]:
+    """Return the type of each column: ``int``, ``float``, ``str``, ``bool`` or `Json`."""
+    return {name: sort for name, (sort, _) in _columns(kind).items()}
+
+
 def to_columns(row: _Row) -> dict[str, Union[int, float, str, None]]:
     """Return a row's columns as SQLite takes them."""
-    return {
-        name: json.dumps(getattr(row, name), sort_keys=True) if kind == Json else getattr(row, name)
-        for name, (kind, _) in _columns(type(row)).items()
-    }
+    columns = dict(vars(row))
+    for name, (kind, _) in _columns(type(row)).items():
+        if kind == Json:
+            columns[name] = json.dumps(columns[name], sort_keys=True)
+    return columns
 
 
-def from_columns(kind: type[Row], columns: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """Invert `to_columns` for rows read from SQLite."""
+def from_columns(kind: type[Row], columns: Iterable[sqlite3.Row]) -> list[Row]:
+    """Invert `to_columns` for rows read from SQLite; columns that ``kind`` does not have are left out.
+
+    Raises
+    ------
+    ValueError
+        A column is missing, or what should be JSON is not.
+    """
+    lines = list(columns)
+    if not lines:
+        return []
     types = _columns(kind)
-    return [
-        kind(**{name: _value(types[name][0], line[name]) for name in types})  # fields are the columns
-        for line in columns
-    ]
+    found = list(lines[0].keys())
+    if missing := types.keys() - set(found):
+        raise ValueError(f"the table {kind.TABLE} has no column {', '.join(sorted(missing))}")
+    by_name = dict(zip(found, zip(*lines)))
+    values: list[Iterable[Any]] = []
+    for name, (sort, _) in types.items():
+        column: Iterable[Any] = by_name[name]
+        if sort == Json:
+            column = json.loads(f"[{','.join(by_name[name])}]")  # at once: twice as fast as one by one
+        elif sort is bool:
+            column = map(bool, by_name[name])
+        values.append(column)
+    rows: list[Row] = []
+    names = tuple(types)
+    for line in zip(*values):
+        row = object.__new__(kind)  # a frozen dataclass's own __init__ takes three times as long
+        vars(row).update(zip(names, line))
+        rows.append(row)
+    return rows
 
 
-def _value(kind: object, value: Any) -> Any:
-    if value is None:
-        return None
-    if kind == Json:
-        return json.loads(value)
-    return bool(value) if kind is bool else value
-
-
+@functools.cache
 def _columns(row: type[_Row]) -> dict[str, tuple[object, bool]]:
     """Return each field's plain type and whether it may be None."""
     hints = typing.get_type_hints(row)

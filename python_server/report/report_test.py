@@ -136,19 +136,20 @@ def test_page_is_self_contained_and_escapes_what_devices_say(run: Path) -> None:
     parser.feed(text)
     assert parser.open == []
     assert parser.scripts == 0
-    assert parser.addresses == ["data:,"]
+    assert [address for address in parser.addresses if not address.startswith("#")] == ["data:,"]
+    assert all(f'id="{address[1:]}"' in text for address in parser.addresses if address.startswith("#"))
     assert not re.search(r"url\(|@import|https?://", text)
     shown = " ".join(parser.text)
     assert HOSTILE in shown
     assert "0.700" in shown
     assert "modelled, 3 of 6 device rounds" in shown
-    assert text.count("<svg") == 6
+    assert text.count("<svg") == 13
 
 
 def test_csv_and_json_hold_the_same_figures(run: Path, tmp_path: Path) -> None:
     page = write_report(run, tmp_path / "out" / "x.html")
     assert sorted(p.name for p in page.parent.iterdir()) == [
-        "x.html", "x.json", "x_device_rounds.csv", "x_rounds.csv",
+        "x.html", "x.json", "x_device_rounds.csv", "x_energy.csv", "x_rounds.csv",
     ]  # fmt: skip
     data = json.loads((page.parent / "x.json").read_text())
     assert data["summary"]["accuracy"] == pytest.approx(0.7)

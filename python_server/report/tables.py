@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Optional
 
-from python_server.report.figures import EnergyFigures, Summary
+from python_server.report.energy import EnergyFigures
+from python_server.report.figures import Summary
+from python_server.report.words import share
 
 __all__ = ["energy_text", "table_2", "table_3", "text_table"]
 
@@ -24,7 +26,7 @@ def table_2(summaries: Sequence[Summary], *, vary: str) -> str:
     rows = [
         [
             str((s.local_epochs or "mixed") if vary == "epochs" else s.clients),
-            _share(s.accuracy),
+            share(s.accuracy),
             f"{s.time_s / 60:.2f}",
             "–" if s.energy is None else f"{s.energy.gross_j / 1000:.3f}",
             energy_text(s.energy),
@@ -45,7 +47,7 @@ def table_3(named: Mapping[str, Summary]) -> str:
     summaries = list(named.values())
     base_s = summaries[0].time_s if summaries else 0.0
     rows = [
-        ["Accuracy", *(_share(s.accuracy) for s in summaries)],
+        ["Accuracy", *(share(s.accuracy) for s in summaries)],
         ["Accuracy lost (points)", *(_points(summaries[0].accuracy, s.accuracy) for s in summaries)],
         ["Training time (mins)", *(f"{s.time_s / 60:.2f} ({s.time_s / base_s:.2f}x)" for s in summaries)],
         ["Cut-off device rounds", *(str(s.partial) for s in summaries)],
@@ -72,7 +74,3 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _points(before: Optional[float], after: Optional[float]) -> str:
     return "–" if before is None or after is None else f"{100 * (before - after):.1f}"
-
-
-def _share(value: Optional[float]) -> str:
-    return "–" if value is None else f"{value:.3f}"
