@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Optional, TypeVar
@@ -154,6 +155,13 @@ class RunReader:
             raise StoreError(f"{self.path} has no round {number}")
         file = self.path / STRATEGY / f"round_{number:04d}.safetensors"
         return json.loads(line["strategy_state"]), tensors.load(file) if file.is_file() else {}
+
+    def select(self, query: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """Return the rows of a query of one's own, for what follows a run and reads only what is new.
+
+        ``PRAGMA data_version`` changes whenever the run has written.
+        """
+        return self._connection.execute(query, parameters).fetchall()
 
     def _rows(self, kind: type[_Row], order: str) -> list[_Row]:
         return from_columns(kind, self._connection.execute(f"SELECT * FROM {kind.TABLE} ORDER BY {order}"))  # noqa: S608

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from python_server.commands.base import Command
+from python_server.commands.dashboard import Dashboard
 from python_server.commands.demo import Demo
 from python_server.commands.enrol import Enrol
 from python_server.commands.export import Export
@@ -33,6 +34,7 @@ COMMANDS: tuple[Command, ...] = (
     Farm(),
     Train(),
     Simulate(),
+    Dashboard(),
     Report(),
     Runs(),
 )
