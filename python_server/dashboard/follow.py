@@ -100,20 +100,22 @@ class RunFollower:
             return self._trouble(f"the run directory {self.path} is gone")
         whole = False
         if self._reader is None or (told.st_dev, told.st_ino) != self._file_id:
+            reader = RunReader(self.path)
             self.close()
             self._forget()
-            self._reader = RunReader(self.path)
+            self._reader = reader
             self._file_id = (told.st_dev, told.st_ino)
             whole = True
         change: Json = {}
         version = self._reader.select("PRAGMA data_version")[0][0]
-        if version != self._version or self.state["reading"]:
+        written = version != self._version
+        if written or self.state["reading"]:
             change = self._read(self._reader)
             self._version = version
         self._looks += 1
-        if self._looks % _HOLDER_LOOKS == 1 or change:
+        if self._looks % _HOLDER_LOOKS == 1 or written:
             self._holder = holder(self.path)
-        for key, value in (("live", self._live()), ("logs", self._logs()), ("meta", self._meta(self._reader, change))):
+        for key, value in (("live", self._live()), ("logs", self._logs()), ("meta", self._meta(self._reader, written))):
             if value != self.state[key]:
                 self.state[key] = change[key] = value
         return {**self.state, "whole": True} if whole else change
@@ -126,8 +128,8 @@ class RunFollower:
         self.state["problem"] = problem
         return {**self.state, "whole": True}
 
-    def _meta(self, reader: RunReader, change: Json) -> Json:
-        if change or not self.state["meta"]:
+    def _meta(self, reader: RunReader, written: bool) -> Json:
+        if written:
             reader.meta = {row["key"]: row["value"] for row in reader.select("SELECT key, value FROM meta")}
         meta: Json = {key: reader.meta.get(key, "") for key in _META}
         meta["status"] = reader.status
@@ -169,10 +171,10 @@ class RunFollower:
         if changed:
             states = [self._devices.states[device] for device in changed]
             change["devices"] = {each["device"]: each for each in sorted(states, key=lambda each: each["name"])}
-            state["devices"].update(change["devices"])
+            state["devices"] = {**state["devices"], **change["devices"]}
         if rounds:
             change["rounds"] = [{**dict(row), "train_loss": self._devices.train_loss(row["round"])} for row in rounds]
-            state["rounds"] += change["rounds"]
+            state["rounds"] = [*state["rounds"], *change["rounds"]]
         if events:
             self._last_event = events[-1]["id"]
             change["events"] = [{"at": row["at"], "kind": row["kind"], "text": row["text"]} for row in events]

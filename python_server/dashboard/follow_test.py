@@ -192,8 +192,9 @@ def test_a_killed_run_says_so_and_a_resumed_one_too(store: RunStore) -> None:
     assert (change["meta"]["status"], change["meta"]["running"]) == ("killed", False)
     again = RunStore.open(store.path)
     again.start()
-    assert follower.look()["meta"]["status"] == "running"
+    told = follower.look()
     again.close()
+    assert (told["meta"]["status"], told["meta"]["running"]) == ("running", True)
 
 
 def test_a_run_that_vanishes_says_so_and_may_come_back(store: RunStore, tmp_path: Path) -> None:

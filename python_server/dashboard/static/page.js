@@ -95,6 +95,7 @@ function choose(name) {
   chosen = name;
   state = null;
   everyRound = false;
+  show($("refused"), false);
   for (const rows of [devices, energy, rounds]) rows.clear();
   $("events").replaceChildren();
   log = { name: "", end: 0, busy: false };
@@ -352,8 +353,9 @@ async function act(button, path, body) {
   try {
     const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
     const told = answer.ok ? {} : await answer.json().catch(() => ({ error: `refused (${answer.status})` }));
-    say($("said"), told.error ?? "Asked.");
-    if (told.error) window.alert(told.error);
+    say($("said"), told.error ? "" : "Asked.");
+    say($("refused"), told.error ?? "");
+    show($("refused"), Boolean(told.error));
   } catch {
     connected(false);
   } finally {
@@ -361,8 +363,11 @@ async function act(button, path, body) {
   }
 }
 
-$("stop").onclick = () => {
-  if (window.confirm("Stop this run as Ctrl-C would? It can go on later.")) act($("stop"), "/api/stop", { run: chosen });
+$("stop").onclick = () => $("ask").showModal();
+$("ask-no").onclick = () => $("ask").close();
+$("ask-yes").onclick = () => {
+  $("ask").close();
+  act($("stop"), "/api/stop", { run: chosen });
 };
 $("resume").onclick = () => act($("resume"), "/api/resume", { run: chosen });
 $("all-rounds").onclick = () => {
