@@ -48,8 +48,8 @@ def take(run: Path) -> TextIO:
 def holder(run: Path) -> Optional[int]:
     """Return the id of the process that works on a run.
 
-    None: nobody does, or a process of another user, which we could not stop either. Nothing is locked to find out, so
-    a process that is about to begin is not disturbed.
+    None: nobody does. A process of another user cannot be looked into, so its id counts while there is such a process.
+    Nothing is locked to find out, so a process that is about to begin is not disturbed.
     """
     try:
         told = (run / LOCK).read_text(encoding="ascii").strip()
@@ -57,11 +57,11 @@ def holder(run: Path) -> Optional[int]:
         return None
     if not told.isdecimal() or len(told) > 9:
         return None
-    return int(told) if _has_open(int(told), run / LOCK) else None
+    return None if _has_open(int(told), run / LOCK) is False else int(told)
 
 
 def stop_holder(run: Path) -> Optional[int]:
-    """Ask the process that works on a run to stop as Ctrl-C would; return its id, or None if there is none."""
+    """Ask the process that works on a run to stop as Ctrl-C would; return its id, or None if there is none of ours."""
     pid = holder(run)
     if pid is None:
         return None
@@ -82,11 +82,16 @@ def stop_holder(run: Path) -> Optional[int]:
     return pid
 
 
-def _has_open(pid: int, file: Path) -> bool:
-    with contextlib.suppress(OSError):
+def _has_open(pid: int, file: Path) -> Optional[bool]:
+    """Tell whether a process has a file open; None: it is another user's."""
+    try:
         wanted = file.stat()
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
                 if os.path.samestat(descriptor.stat(), wanted):
                     return True
+    except PermissionError:
+        return None
+    except OSError:
+        return False
     return False

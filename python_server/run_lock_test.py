@@ -48,6 +48,16 @@ def test_the_holder_is_asked_to_stop_and_nobody_else(tmp_path: Path) -> None:
     assert stop_holder(tmp_path) is None, "we live, but do not hold it"
 
 
+def test_another_users_process_counts_but_is_not_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path) -> None:
+        raise PermissionError
+
+    (tmp_path / LOCK).write_text(f"{os.getpid()}\n")
+    monkeypatch.setattr(Path, "iterdir", closed)
+    assert holder(tmp_path) == os.getpid()
+    assert stop_holder(tmp_path) is None
+
+
 @pytest.mark.parametrize("text", ["", "x", "-1", "0", "99999999999999999999", "²"])
 def test_a_lock_without_an_id_has_no_holder(tmp_path: Path, text: str) -> None:
     (tmp_path / LOCK).write_text(text, encoding="utf-8")
