@@ -152,7 +152,7 @@ class Browser:
             time.sleep(0.02)
         port, path = told.read_text().split()
         self._address = f"ws://127.0.0.1:{port}"
-        self._sockets: list[ClientConnection] = []
+        self._sockets = contextlib.ExitStack()
         self._main = Page.__new__(Page)
         self._main._socket = self._connect(path)
         self._main._ids = itertools.count(1)
@@ -168,9 +168,8 @@ class Browser:
         """End it."""
         with contextlib.suppress(Exception):
             self._main.call("Browser.close")
-        for socket in self._sockets:
-            with contextlib.suppress(Exception):
-                socket.close()
+        with contextlib.suppress(Exception):
+            self._sockets.close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
@@ -179,9 +178,8 @@ class Browser:
 
     def _connect(self, path: str) -> ClientConnection:
         # max_size: pictures are larger than a megabyte.
-        socket = connect(self._address + path, max_size=None, proxy=None, compression=None)
-        self._sockets.append(socket)
-        return socket
+        connection = connect(self._address + path, max_size=None, proxy=None, compression=None)
+        return self._sockets.enter_context(connection)
 
 
 @contextlib.contextmanager

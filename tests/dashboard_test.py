@@ -20,7 +20,7 @@ import pytest
 
 from python_server.store import RunStore
 from python_server.store_test import a_commit, create
-from tests.server_train_test import alive, descendants, one_line
+from tests.server_train_test import alive, descendants, one_line, pocketfleet
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WITHIN_S = 60.0
@@ -250,6 +250,22 @@ def test_where_it_cannot_or_should_not_serve_it_says_so(tmp_path: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         assert "in use by another program" in refused(str(tmp_path), "--port", str(other.getsockname()[1]))
+
+
+@pytest.mark.parametrize("command", ["train", "simulate"])
+def test_beside_a_run_it_ends_with_the_run(folder: Path, tmp_path: Path, command: str) -> None:
+    code, out, err = pocketfleet(tmp_path, command, str(folder / "broken.toml"), "--dashboard")
+    assert code == 1
+    assert "model.bundle: there is no" in one_line(err)
+    (line,) = out.splitlines()
+    assert line.startswith("dashboard: http://127.0.0.1:")
+    with (
+        pytest.raises(ConnectionRefusedError),
+        socket.create_connection(
+            ("127.0.0.1", int(urlsplit(line.removeprefix("dashboard: ")).port or 0)), timeout=WITHIN_S
+        ),
+    ):
+        pass
 
 
 def test_resume_of_a_run_that_goes_on(served: Running, folder: Path) -> None:

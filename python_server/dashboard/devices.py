@@ -120,7 +120,7 @@ class DeviceStates:
             found = found[:whole] or found
         if found:
             self._last_measurement = found[-1]["id"]
-        rows = from_columns(MeasurementRow, found)
+        rows = from_columns(MeasurementRow, map(dict, found))
         if any(TRACE in row.info for row in rows):
             return self._count_anew(reader, rows)
         changed = self._note(rows)
