@@ -13,8 +13,9 @@
     ├── IdentityError (ValueError)            certificates or public keys cannot be used
     ├── SuperLinkError (RuntimeError)         the SuperLink did not start, or died
     │   └── PortInUseError                    another program listens on the port
-    └── FleetError (RuntimeError)             the devices cannot do the round
-        └── NoClientsError                    too few clients came before the deadline
+    ├── FleetError (RuntimeError)             the devices cannot do the round
+    │   └── NoClientsError                    too few clients came before the deadline
+    └── DashboardError (RuntimeError)         the dashboard cannot serve, or do what its page asks
 
 Every message is one line that says what was wrong, where, and what to do. The command line prints it and exits with 1.
 """
@@ -22,6 +23,7 @@ Every message is one line that says what was wrong, where, and what to do. The c
 from __future__ import annotations
 
 __all__ = [
+    "DashboardError",
     "DiskFullError",
     "ExperimentError",
     "FleetError",
@@ -88,3 +90,7 @@ class FleetError(ServerError, RuntimeError):
 
 class NoClientsError(FleetError):
     """Too few clients came before the deadline."""
+
+
+class DashboardError(ServerError, RuntimeError):
+    """The dashboard cannot serve, or do what its page asks."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from python_server.run_rows import DeviceRoundRow, RoundRow
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["JsonProgress", "PlainProgress", "Progress", "TerminalProgress", "choose_progress"]
+__all__ = ["JsonProgress", "PlainProgress", "Progress", "SeveralProgress", "TerminalProgress", "choose_progress"]
 
 
 class Progress:
@@ -28,8 +28,8 @@ class Progress:
     def waiting(self, present: int, needed: int) -> None:
         """Hear that devices are being waited for."""
 
-    def round_started(self, number: int, rounds: int, asked: int) -> None:
-        """Hear that devices were chosen and are about to be asked."""
+    def round_started(self, number: int, rounds: int, asked: Mapping[str, str]) -> None:
+        """Hear that devices were chosen and are about to be asked: their names by id."""
 
     def answered(self, row: DeviceRoundRow) -> None:
         """Hear that a device's part in the round is settled."""
@@ -104,10 +104,10 @@ class TerminalProgress(PlainProgress):
         """Show how many devices are there."""
         self._status.update(f"waiting for devices: {present} of {needed}")
 
-    def round_started(self, number: int, rounds: int, asked: int) -> None:
+    def round_started(self, number: int, rounds: int, asked: Mapping[str, str]) -> None:
         """Show the round."""
-        self._where, self._asked, self._settled = f"round {number} of {rounds}", asked, 0
-        self._status.update(f"{self._where}: 0 of {asked} devices done")
+        self._where, self._asked, self._settled = f"round {number} of {rounds}", len(asked), 0
+        self._status.update(f"{self._where}: 0 of {self._asked} devices done")
 
     def answered(self, row: DeviceRoundRow) -> None:
         """Show how many devices are done."""
@@ -121,6 +121,53 @@ class TerminalProgress(PlainProgress):
 
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class SeveralProgress(Progress):
+    """Passes all that it hears on to several others."""
+
+    def __init__(self, *others: Progress) -> None:
+        self._others = others
+
+    def started(self, run: Path, address: str, resumed_after: int | None) -> None:
+        """Pass it on."""
+        for other in self._others:
+            other.started(run, address, resumed_after)
+
+    def simulating(self, run: Path, devices: int, resumed_after: int | None) -> None:
+        """Pass it on."""
+        for other in self._others:
+            other.simulating(run, devices, resumed_after)
+
+    def waiting(self, present: int, needed: int) -> None:
+        """Pass it on."""
+        for other in self._others:
+            other.waiting(present, needed)
+
+    def round_started(self, number: int, rounds: int, asked: Mapping[str, str]) -> None:
+        """Pass it on."""
+        for other in self._others:
+            other.round_started(number, rounds, asked)
+
+    def answered(self, row: DeviceRoundRow) -> None:
+        """Pass it on."""
+        for other in self._others:
+            other.answered(row)
+
+    def round_done(self, row: RoundRow, devices: Sequence[DeviceRoundRow]) -> None:
+        """Pass it on."""
+        for other in self._others:
+            other.round_done(row, devices)
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        for other in self._others:
+            other.note(text)
+
+    def close(self) -> None:
+        """Pass it on."""
+        for other in self._others:
+            other.close()
 
 
 class JsonProgress(Progress):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from python_server.progress import JsonProgress, PlainProgress, Progress, TerminalProgress
+from python_server.progress import JsonProgress, PlainProgress, Progress, SeveralProgress, TerminalProgress
 from python_server.run_rows import DeviceRoundRow
 from python_server.store_test import a_round
 
@@ -16,7 +16,7 @@ def play(progress: Progress) -> None:
     progress.waiting(0, 2)
     progress.waiting(0, 2)
     progress.waiting(1, 2)
-    progress.round_started(4, 5, 2)
+    progress.round_started(4, 5, {"d1": "pi", "d2": "phone"})
     progress.answered(DeviceRoundRow(4, "d1", "pi", "ok"))
     progress.answered(DeviceRoundRow(4, "d2", "phone", "late", "no answer within [3] s"))
     progress.note("something else")
@@ -53,6 +53,14 @@ def test_json_lines() -> None:
     assert [event["event"] for event in events] == ["started", "device", "device", "note", "round"]
     assert events[2]["outcome"] == "late"
     assert events[4]["accuracy"] == 0.5
+
+
+def test_several_hear_the_same() -> None:
+    first, second = io.StringIO(), io.StringIO()
+    play(SeveralProgress(PlainProgress(first), JsonProgress(second)))
+    play(alone := PlainProgress(io.StringIO()))
+    assert first.getvalue() == alone._out.getvalue()  # type: ignore[attr-defined]
+    assert len(second.getvalue().splitlines()) == 5
 
 
 def test_the_silent_one_says_nothing() -> None:

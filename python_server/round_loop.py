@@ -22,8 +22,9 @@ from python_server.device_history import DeviceHistory
 from python_server.errors import FleetError, UpdateError
 from python_server.experiment import Experiment
 from python_server.fleet import Fleet
+from python_server.live import LiveFile
 from python_server.model import Evaluation, GlobalModel
-from python_server.progress import Progress
+from python_server.progress import Progress, SeveralProgress
 from python_server.reported_energy import condition_rows, energy_rows, merged
 from python_server.roster import Roster
 from python_server.run_rows import DeviceRoundRow, EventRow, MeasurementRow, RoundRow
@@ -95,7 +96,7 @@ class RoundLoop:
         self._store = store
         self._model = model
         self._exchange = exchange
-        self._progress = progress
+        self._progress = SeveralProgress(progress, LiveFile(store.path))
         self._notices = notices
         self._clock = clock
         self._run_id = store.path.name
@@ -198,7 +199,8 @@ class RoundLoop:
             )
             for device in asked.values()
         }
-        self._progress.round_started(number, self._experiment.rounds, len(asked))
+        names = {device.device: device.name for device in asked.values()}
+        self._progress.round_started(number, self._experiment.rounds, names)
 
         self._tell_notices()
         models = strategy.models(state, weights)

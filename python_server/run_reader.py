@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -200,6 +200,13 @@ class RunReader:
             return self._connection.execute(query).fetchall()
         except sqlite3.DatabaseError as error:
             raise StoreError(f"{self.path / DATABASE} cannot be read: {error}") from None
+
+    def select(self, query: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """Return the rows of a query of one's own, for what follows a run and reads only what is new.
+
+        ``PRAGMA data_version`` changes whenever the run has written.
+        """
+        return self._connection.execute(query, parameters).fetchall()
 
 
 def _open_for_reading(database: Path) -> sqlite3.Connection:

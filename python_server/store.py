@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import shutil
 import sqlite3
@@ -31,6 +30,7 @@ import numpy as np
 from model_export import tensors
 from model_export.errors import TensorFileError
 from model_export.files import write_atomically
+from python_server import run_lock
 from python_server.errors import DiskFullError, StoreError
 from python_server.run_rows import (
     SCHEMA_VERSION,
@@ -142,7 +142,7 @@ class RunStore:
                 for folder in (WEIGHTS, STRATEGY, LOGS):
                     (path / folder).mkdir()
                 write_atomically(path / EXPERIMENT, experiment)
-                lock = _lock(path)
+                lock = run_lock.take(path)
                 connection = _connect(path)
                 with _transaction(connection):
                     for statement in schema().split(";\n"):
@@ -166,7 +166,7 @@ class RunStore:
         if not (path / DATABASE).is_file():
             raise StoreError(f"{path} is not a run directory: it has no {DATABASE}")
         with _telling(path):
-            lock = _lock(path)
+            lock = run_lock.take(path)
             store = cls(path, _connect(path), lock, keep)
             try:
                 found = store._meta().get("schema_version")
@@ -348,16 +348,6 @@ def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[s
     names = list(rows[0])
     marks = ", ".join(f":{name}" for name in names)
     connection.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", rows)  # noqa: S608 - own names
-
-
-def _lock(path: Path) -> TextIO:
-    file = (path / "lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise StoreError(f"{path} is in use: another `pocketfleet train` works on this run") from None
-    return file
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from python_server.commands.base import Command
+from python_server.commands.dashboard import Dashboard
 from python_server.commands.demo import Demo
 from python_server.commands.energy import Energy
 from python_server.commands.enrol import Enrol
@@ -36,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     Plan(),
     Train(),
     Simulate(),
+    Dashboard(),
     Report(),
     Energy(),
     Runs(),

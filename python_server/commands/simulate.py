@@ -7,6 +7,7 @@ import argparse
 from python_server.commands.train import (
     add_run_arguments,
     check_run_arguments,
+    dashboard_if_asked,
     report_on,
     terminated_like_interrupted,
 )
@@ -48,7 +49,7 @@ The last two lines are the accuracy and the report:
 
         experiment = load_experiment(options.experiment) if options.experiment else load_simulation(options.resume)
         progress = choose_progress(as_json=options.json)
-        with terminated_like_interrupted():
+        with terminated_like_interrupted(), dashboard_if_asked(options):
             try:
                 result = simulate(experiment, runs=options.runs, progress=progress, resume=options.resume)
             finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ __all__ = [
     "Train",
     "add_run_arguments",
     "check_run_arguments",
+    "dashboard_if_asked",
     "report_on",
     "terminated_like_interrupted",
     "train_and_report",
@@ -40,6 +42,7 @@ class Train:
 examples:
   pocketfleet train digits.toml
   pocketfleet train --resume runs/digits-20260101-120000
+  pocketfleet train digits.toml --dashboard
   pocketfleet train digits.toml --json | jq 'select(.event == "round").accuracy'
 
 The last two lines are the accuracy and the report:
@@ -61,7 +64,7 @@ The last two lines are the accuracy and the report:
         from python_server.train import load_run
 
         experiment = load_experiment(options.experiment) if options.experiment else load_run(options.resume)
-        with terminated_like_interrupted():
+        with terminated_like_interrupted(), dashboard_if_asked(options):
             train_and_report(
                 experiment,
                 runs=options.runs,
@@ -77,7 +80,22 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", type=Path, nargs="?", metavar="EXPERIMENT.toml", help="what to do")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on in this run directory")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
+    parser.add_argument("--dashboard", action="store_true", help="serve a live page of the run while it goes on")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+
+@contextmanager
+def dashboard_if_asked(options: argparse.Namespace) -> Iterator[None]:
+    """Serve a dashboard while in the block, and print its address, if the options ask for one."""
+    if not options.dashboard:
+        yield
+        return
+    from python_server.dashboard.beside import dashboard_beside
+
+    with dashboard_beside(options.resume.resolve().parent if options.resume else options.runs) as address:
+        print(json.dumps({"event": "dashboard", "address": address}) if options.json else f"dashboard: {address}")
+        sys.stdout.flush()
+        yield
 
 
 def check_run_arguments(options: argparse.Namespace) -> None:
