@@ -33,7 +33,8 @@ from deployment.inventory import DeviceEntry, Inventory, load_inventory  # noqa:
 from deployment.known_hosts import KnownHosts  # noqa: E402
 from deployment.operations.push import push  # noqa: E402
 from deployment.operations.release_for import release_for  # noqa: E402
-from deployment.ssh import SshConnector, host_keys  # noqa: E402
+from deployment.ssh import SshConnector  # noqa: E402
+from deployment.ssh_login import host_keys  # noqa: E402
 from tests.ssh_hosts import SshHost, cabled_host  # noqa: E402
 
 

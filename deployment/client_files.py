@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
+import shutil
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import device_profiles
 from deployment.errors import DeploymentError
 
-__all__ = ["client_archive", "folder_archive"]
+__all__ = ["client_archive", "folder_digest", "write_folder_archive"]
 
 _PACKAGES = ("edge_client", "device_profiles", "model_export")
 _MODEL_EXPORT = (
@@ -40,11 +43,13 @@ def client_archive() -> bytes:
                 for path in folder.rglob("*")
                 if path.suffix in (".py", ".toml") and not path.name.endswith("_test.py") and "images" not in path.parts
             ]
-    return _archive(root, files)
+    buffer = io.BytesIO()
+    _write_archive(root, sorted(files), buffer, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
 
 
-def folder_archive(folder: Path) -> bytes:
-    """Return a zip of all files in a folder, uncompressed: weights and images do not shrink.
+def folder_digest(folder: Path) -> tuple[str, int]:
+    """Return the hexadecimal sha256 and the size of what `write_folder_archive` writes, which is not kept anywhere.
 
     Raises
     ------
@@ -52,17 +57,65 @@ def folder_archive(folder: Path) -> bytes:
         It cannot be read.
     """
     try:
-        return _archive(folder, (path for path in folder.rglob("*") if path.is_file()), zipfile.ZIP_STORED)
+        return _folder_digest(folder, tuple((path, path.stat().st_mtime_ns) for path in _files(folder)))
     except OSError as error:
         raise DeploymentError(f"{error.filename or folder}: cannot be read: {error.strerror}") from None
 
 
-def _archive(root: Path, files: Iterable[Path], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
-        for path in sorted(files):
+def write_folder_archive(folder: Path, target: BinaryIO) -> None:
+    """Write a zip of all files in a folder, uncompressed: weights and images do not shrink.
+
+    However large the folder is, there is one block of it in memory at a time.
+
+    Raises
+    ------
+    DeploymentError
+        It cannot be read.
+    """
+    try:
+        _write_archive(folder, _files(folder), _Sink(target), zipfile.ZIP_STORED)
+    except OSError as error:
+        raise DeploymentError(f"{error.filename or folder}: cannot be packed: {error.strerror}") from None
+
+
+@functools.lru_cache(maxsize=1024)
+def _folder_digest(folder: Path, files: tuple[tuple[Path, int], ...]) -> tuple[str, int]:
+    """Return them; known as long as no file's time changes."""
+    sink = _Sink(None)
+    _write_archive(folder, [path for path, _ in files], sink, zipfile.ZIP_STORED)
+    return sink.sha256.hexdigest(), sink.size_bytes
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+class _Sink:
+    """Takes bytes in order, and passes them on or not: as it cannot be sought, the bytes are the same either way."""
+
+    def __init__(self, target: BinaryIO | None) -> None:
+        self._target = target
+        self.sha256 = hashlib.sha256()
+        self.size_bytes = 0
+
+    def write(self, block: bytes) -> int:
+        """Take some."""
+        self.sha256.update(block)
+        self.size_bytes += len(block)
+        if self._target is not None:
+            self._target.write(block)
+        return len(block)
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+
+def _write_archive(root: Path, files: Iterable[Path], target: Any, compression: int) -> None:
+    with zipfile.ZipFile(target, "w", compression) as archive:
+        for path in files:
             info = zipfile.ZipInfo(path.relative_to(root).as_posix(), _STAMP)
             info.external_attr = 0o644 << 16
             info.compress_type = compression
-            archive.writestr(info, path.read_bytes())
-    return buffer.getvalue()
+            info.file_size = path.stat().st_size  # beyond 2 GB an entry begins otherwise
+            with path.open("rb") as source, archive.open(info, "w") as entry:
+                shutil.copyfileobj(source, entry, 1 << 20)

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import tomllib
 
 from deployment.errors import InventoryError
+from deployment.runtimes import RUNTIMES
 from device_profiles.toml_tables import TableError, read_table, setting
 
 __all__ = ["CONNECTORS", "DeviceEntry", "Inventory", "Secret", "ServerEntry", "load_inventory"]
@@ -151,6 +152,8 @@ class DeviceEntry:
     install
         ``wheels``: into an environment of its own, without the internet; ``none``: the interpreter has all that is
         needed.
+    runtime
+        Which TensorFlow Lite runtime; empty: the first that fits.
     nice
         Politeness of the client's process, 0 to 19.
     arguments
@@ -178,6 +181,7 @@ class DeviceEntry:
     directory: str = setting(".pocketfleet")
     python: str = setting("python3")
     install: str = setting("wheels", among=("wheels", "none"))
+    runtime: str = setting("", among=("", *RUNTIMES))
     nice: int = setting(0, least=0, most=19)
     arguments: tuple[str, ...] = setting(())
 

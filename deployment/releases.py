@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployment.client_files import client_archive, folder_archive
+from deployment.client_files import client_archive, folder_digest
 from deployment.errors import InventoryError
 from deployment.inventory import DeviceEntry, ServerEntry
 from deployment.transfer import file_sha256
@@ -47,7 +47,7 @@ class Part:
     name
         In the release's directory.
     content
-        A local file, or the bytes themselves.
+        A local file, a folder that travels as a zip, or the bytes themselves.
     sha256, size_bytes
         Of the content.
     unpack
@@ -112,11 +112,12 @@ def make_release(device: DeviceEntry, server: ServerEntry, wheels: Sequence[Path
     deployment.errors.InventoryError
         The inventory does not say enough, or names files that are not there.
     """
-    parts = [_bytes_part("client", client_archive(), unpack=True)]
+    client = client_archive()
+    parts = [Part("client", client, hashlib.sha256(client).hexdigest(), len(client), unpack=True)]
     inputs = _inputs(device, server)
     for name, path in inputs.items():
         parts.append(_part(device.name, name, path))
-    packed = tuple(_bytes_or_file(path.name, path) for path in wheels)
+    packed = tuple(_file_part(path.name, path) for path in wheels)
     environment = _id([python, *(f"{part.name} {part.sha256}" for part in packed)]) if packed else ""
     run = _run_script(device, server, environment, {part.name for part in parts})
     named = [f"{part.name} {part.sha256}" for part in parts]
@@ -151,14 +152,10 @@ def _inputs(device: DeviceEntry, server: ServerEntry) -> dict[str, Path]:
 def _part(device: str, name: str, path: Path) -> Part:
     if not path.exists():
         raise InventoryError(f"{device}: there is no {path} to send")
-    return _bytes_part(name, folder_archive(path), unpack=True) if path.is_dir() else _bytes_or_file(name, path)
+    return Part(name, path, *folder_digest(path), unpack=True) if path.is_dir() else _file_part(name, path)
 
 
-def _bytes_part(name: str, content: bytes, *, unpack: bool = False) -> Part:
-    return Part(name, content, hashlib.sha256(content).hexdigest(), len(content), unpack)
-
-
-def _bytes_or_file(name: str, path: Path) -> Part:
+def _file_part(name: str, path: Path) -> Part:
     try:
         return Part(name, path, file_sha256(path), path.stat().st_size)
     except OSError as error:

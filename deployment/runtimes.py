@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from deployment.errors import PlatformError
 
-__all__ = ["EXTRAS", "OLDEST_PYTHON", "Platform", "Runtime", "Wheels", "choose_runtime"]
+__all__ = ["EXTRAS", "OLDEST_PYTHON", "RUNTIMES", "Platform", "Runtime", "Wheels", "choose_runtime"]
 
 OLDEST_PYTHON = (3, 9)
 _CLIENT_NEWEST_PYTHON = (3, 13)
@@ -121,6 +121,8 @@ _PUBLISHED = (
         {"x86_64": (2, 17), "aarch64": (2, 17), "armv7l": (2, 17)},
     ),
 )
+RUNTIMES = tuple(dict.fromkeys(wheels.package for wheels in _PUBLISHED))
+"""Packages that a device may be told to take."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class Runtime:
     extra_index: str = ""
 
 
-def choose_runtime(device: str, platform: Platform) -> Runtime:
+def choose_runtime(device: str, platform: Platform, package: str = "") -> Runtime:
     """Return what to install on a board.
 
     Parameters
@@ -158,6 +160,8 @@ def choose_runtime(device: str, platform: Platform) -> Runtime:
         Its name, for messages.
     platform
         Its facts.
+    package
+        Take this one of `RUNTIMES`; empty: the first that fits.
 
     Raises
     ------
@@ -165,13 +169,14 @@ def choose_runtime(device: str, platform: Platform) -> Runtime:
         Nothing fits; the message says which fact stands in the way and what to do about it.
     """
     _check(device, platform)
-    wheels = next((each for each in _PUBLISHED if each.fits(platform)), None)
+    fitting = [each for each in _PUBLISHED if each.fits(platform)]
+    wheels = next((each for each in fitting if package in ("", each.package)), None)
     if wheels is None:
         raise PlatformError(
             device,
-            f"no TensorFlow Lite runtime has wheels for {platform.architecture} with {_python(platform)} and "
-            f"{_glibc(platform)}",
-            _WAYS_OUT,
+            f"{package or 'no TensorFlow Lite runtime'} has {'no ' if package else ''}wheels for "
+            f"{platform.architecture} with {_python(platform)} and {_glibc(platform)}",
+            f"leave out `runtime` in its table: {fitting[0].package} has" if fitting else _WAYS_OUT,
         )
     assert platform.python is not None
     assert platform.glibc is not None

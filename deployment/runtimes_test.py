@@ -105,3 +105,15 @@ def test_extras_are_those_of_the_package() -> None:
         runtime = re.compile(r"ai-edge-litert|tflite-runtime")
         declared = [each for each in project["optional-dependencies"][extra] if not runtime.match(each)]
         assert list(requirements) == declared
+
+
+def test_another_runtime_may_be_asked_for() -> None:
+    bookworm = Platform("aarch64", (3, 11), (2, 36))
+    choice = choose_runtime("kitchen", bookworm, "tflite-runtime")
+    assert choice.requirements[:2] == ("tflite-runtime==2.14.0", "numpy<2")
+    with pytest.raises(
+        PlatformError,
+        match=r"^kitchen: tflite-runtime has no wheels for aarch64 with Python 3.13 and glibc 2.41; "
+        "leave out `runtime` in its table: ai-edge-litert has$",
+    ):
+        choose_runtime("kitchen", Platform("aarch64", (3, 13), (2, 41)), "tflite-runtime")

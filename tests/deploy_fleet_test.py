@@ -1,4 +1,8 @@
-"""From a laptop to boards and back: `pocketfleet fleet` against real SSH servers at the other end of virtual cables."""
+"""From a laptop to boards and back: `pocketfleet fleet` against real SSH servers at the other end of virtual cables.
+
+Two boards and three rounds; with the environment variable ``POCKETFLEET_FULL_FLEET=1`` eight and five: one of them is
+an arm64 Debian under an emulator, and two install the client offline from wheels. That takes some minutes.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +28,32 @@ from deployment.operations.release_for import release_for
 from python_server.cli import main
 from python_server.identity import Identity, host_names
 from python_server.run_reader import RunReader
+from tests.arm64_host import Arm64Host, arm64_host
 from tests.server_train_test import started
 from tests.ssh_hosts import SshHost, cabled_host
 
-BOARDS = 2
-ROUNDS = 3
+FULL = bool(os.environ.get("POCKETFLEET_FULL_FLEET"))
+BOARDS, ROUNDS = (8, 5) if FULL else (2, 3)
+DEADLINE_S = 600 if FULL else 90
 
 
 @pytest.fixture(name="boards")
 def make_boards(tmp_path: Path) -> Iterator[list[SshHost]]:
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(cabled_host(tmp_path / f"host{number}")) for number in range(BOARDS)]
+        hosts = [stack.enter_context(cabled_host(tmp_path / f"host{number}")) for number in range(BOARDS - FULL)]
+        if FULL:
+            hosts.append(stack.enter_context(arm64_host(tmp_path / f"host{BOARDS - 1}")))
+        yield hosts
+
+
+def installation(board: SshHost, number: int) -> str:
+    """Say in the inventory where a board's client comes from."""
+    if isinstance(board, Arm64Host):
+        # The other runtime's arm64 wheels train on processors, but crash in the emulator.
+        return 'runtime = "tflite-runtime"'
+    if FULL and number == 1:
+        return f'python = "{Path(sys.executable).resolve()}"'
+    return f'python = "{sys.executable}"\ninstall = "none"'
 
 
 @pytest.fixture(name="lab")
@@ -61,8 +80,8 @@ port = {port}
 identity = "identity"
 start_clients = {BOARDS}
 min_clients = {BOARDS}
-start_deadline_s = 90
-round_deadline_s = 90
+start_deadline_s = {DEADLINE_S}
+round_deadline_s = {DEADLINE_S}
 """)
     tables = [
         f'[server]\naddress = "https://{boards[0].gateway}:{port}"\nca = "identity/ca.pem"\nbundle = "{digits_bundle}"'
@@ -71,7 +90,7 @@ round_deadline_s = 90
         digits.save(tmp_path / f"{number}.npz", slice(200 * number, 200 * number + 200))
         tables.append(
             f'[[devices]]\nname = "board-{number}"\nhost = "{board.host}"\nkey = "{board.key}"\n'
-            f'data = "{number}.npz"\npython = "{sys.executable}"\ninstall = "none"\nthreads = 1'
+            f'data = "{number}.npz"\nthreads = 1\n{installation(board, number)}'
         )
     (tmp_path / "fleet.toml").write_text("\n\n".join(tables) + "\n")
     assert main(["fleet", "trust", "--yes"]) == 0
@@ -86,7 +105,12 @@ def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 def test_boards_are_pushed_to_started_trained_and_left_as_they_were(
     lab: Path, boards: list[SshHost], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["fleet", "push", "--json"]) == 0
+    names = [f"board-{number}" for number in range(BOARDS)]
+    with contextlib.ExitStack() as cuts:
+        # Those that install from wheels have something to cut.
+        pushed_cuts = [cuts.enter_context(Cut(board)) for board in (boards[1], boards[-1]) if FULL]
+        assert main(["fleet", "push", "--json"]) == 0
+    assert all(cut.made for cut in pushed_cuts)
     capsys.readouterr()
     assert main(["fleet", "push", "--json"]) == 0
     assert [(each["steps"], each["moved_bytes"]) for each in told(capsys)] == [(0, 0)] * BOARDS
@@ -95,31 +119,62 @@ def test_boards_are_pushed_to_started_trained_and_left_as_they_were(
     try:
         with started(lab, "train", "e.toml") as server:
             assert server.stdout is not None
-            pulled = False
+            # The client notices nothing, or tries again; the round waits.
+            to_pull = {"round 1:": boards[0], **({"round 2:": boards[-1], "round 3:": boards[1]} if FULL else {})}
             for line in server.stdout:
-                if line.startswith("round 1:") and not pulled:
-                    # The client notices nothing, or tries again; the round waits.
-                    pulled = True
-                    boards[0].pull_cable()
-                    threading.Timer(1, boards[0].plug_cable).start()
+                if board := to_pull.pop(line[:8], None):
+                    board.pull_cable()
+                    threading.Timer(10 if FULL else 1, board.plug_cable).start()
                 if line.startswith("accuracy:"):
                     break
             server.wait(60)
-        assert pulled
+        assert not to_pull
         (run,) = (lab / "runs").iterdir()
         with RunReader(run) as reader:
             assert [row.used for row in reader.rounds()][1:] == [BOARDS] * ROUNDS
-            assert sorted({row.name for row in reader.device_rounds()}) == [f"board-{n}" for n in range(BOARDS)]
+            assert sorted({row.name for row in reader.device_rounds()}) == names
+            facts = {row.name: row.facts for row in reader.devices()}
+        if FULL:
+            assert facts[names[-1]]["machine"] == "aarch64"
+            assert str(facts[names[-1]]["runtime"]).startswith("tflite-runtime")
         capsys.readouterr()
         assert main(["fleet", "status", "--json"]) == 0
         assert [each["value"]["running"] for each in told(capsys)] == ["supervisor"] * BOARDS
         assert main(["fleet", "collect", "-o", "results"]) == 0
-        assert "event=" in (lab / "results/board-1/client.log").read_text()
+        for name in names:
+            assert "event=" in (lab / "results" / name / "client.log").read_text()
     finally:
         assert main(["fleet", "stop"]) == 0
     assert main(["fleet", "uninstall", "--forget-key"]) == 0
     for board in boards:
         assert not list(board.home.iterdir())
+
+
+class Cut:
+    """Pulls a board's cable for ten seconds when something large is on its way to it."""
+
+    def __init__(self, board: SshHost) -> None:
+        self._board = board
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self.made = False
+
+    def __enter__(self) -> Cut:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.01):
+            if any(part.stat().st_size > 1_000_000 for part in self._board.home.glob(".pocketfleet/blobs/*.part")):
+                self._board.pull_cable()
+                self.made = True
+                self._over.wait(10)
+                self._board.plug_cable()
+                return
 
 
 class Scissors(Watcher):
@@ -139,7 +194,7 @@ class Scissors(Watcher):
 def test_a_cable_pulled_in_mid_push_costs_no_more_than_what_was_on_it(
     lab: Path, boards: list[SshHost], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deployment.ssh._DEAD_S", 1)
+    monkeypatch.setattr("deployment.ssh_login.DEAD_S", 1)
     monkeypatch.setattr("deployment.fleet._WAIT_S", 1.0)
     large = lab / "large.npz"
     large.write_bytes(os.urandom(24_000_000))
@@ -148,14 +203,15 @@ def test_a_cable_pulled_in_mid_push_costs_no_more_than_what_was_on_it(
     scissors = Scissors(boards[0])
 
     def work(session: Session) -> int:
-        release = release_for(session.connector, session.device, inventory.server)
+        device = dataclasses.replace(session.device, install="none", python="python3")
+        release = release_for(session.connector, device, inventory.server)
         session.carry_out(push(session.connector, session.device, release))
         return sum(part.size_bytes for part in release.blobs)
 
     outcomes = Fleet(inventory, watcher=scissors).each(devices, "push", work)
     assert scissors.cut == 1
-    assert [outcome.error for outcome in outcomes] == ["", ""]
-    assert outcomes[1].report.moved_bytes == outcomes[1].value
+    assert [outcome.error for outcome in outcomes] == [""] * BOARDS
+    assert [outcome.report.moved_bytes for outcome in outcomes[1:]] == [outcome.value for outcome in outcomes[1:]]
     # The try that broke off is not in the count; the one that completed began where the file stood.
     assert 0 < outcomes[0].report.moved_bytes < outcomes[0].value - 4_000_000
     for board, device in zip(boards, devices):

@@ -28,7 +28,8 @@ from deployment.errors import (
 )
 from deployment.inventory import DeviceEntry, Secret
 from deployment.known_hosts import KnownHosts
-from deployment.ssh import SshConnector, host_keys
+from deployment.ssh import SshConnector
+from deployment.ssh_login import host_keys
 from tests.ssh_hosts import SshHost, cabled_host, loopback_host, make_key
 
 
@@ -232,7 +233,7 @@ def test_through_a_jump_host(host: SshHost, known: Path, big: Path, tmp_path: Pa
 def test_a_cable_pulled_in_mid_push_shows_in_seconds_and_the_rest_goes_on(
     big: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deployment.ssh._DEAD_S", 1)
+    monkeypatch.setattr("deployment.ssh_login.DEAD_S", 1)
     with cabled_host(tmp_path / "host") as host:
         known = tmp_path / "known_hosts"
         device = trust(host, known)

@@ -13,7 +13,8 @@ import pytest
 from deployment.device_farm import FarmRecord, phone_program, runs, uploads
 from python_server.cli import main
 from tests import farm_phone
-from tests.device_farm_service import FarmDouble, violations
+from tests.device_farm_model import MODEL, violations
+from tests.device_farm_service import FarmDouble
 
 Farm = Callable[..., tuple[int, str, str]]
 LOADER = botocore.loaders.Loader()
@@ -77,9 +78,7 @@ def write_plan(folder: Path, phones: int = 2, name: str = "night", **more: Any) 
 
 def test_the_check_of_the_model_finds_what_is_wrong() -> None:
     """The double's own check: botocore itself would let all of these pass."""
-    from tests.device_farm_service import _MODEL
-
-    run = _MODEL.operation_model("GetRun").output_shape
+    run = MODEL.operation_model("GetRun").output_shape
     arn = "arn:aws:devicefarm:us-west-2:111122223333:run:1"
     assert not list(violations({"run": {"arn": arn, "status": "RUNNING"}}, run, "r"))
     wrong = {"arn": "no-arn", "status": "ASLEEP", "bogus": 1, "totalJobs": "3", "deviceMinutes": {"total": "2"}}

@@ -1,4 +1,4 @@
-"""Stands in for ``adb`` and a phone with the app, for `tests.device_farm_service`: a program, one call a process.
+"""Stands in for ``adb`` and a phone with the app, for `tests.device_farm_host`: a program, one call a process.
 
 It takes only what the documentation of the app (docs/android.md) allows, and answers in the words of ``am``. What it
 does not know fails. A phone whose name has "fails" or "crashes" in it does that.

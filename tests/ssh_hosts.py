@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -15,7 +16,7 @@ from typing import Optional
 
 import pytest
 
-__all__ = ["SshHost", "cabled_host", "loopback_host", "make_key"]
+__all__ = ["SshHost", "cabled_host", "loopback_host", "make_key", "sshd_words"]
 
 _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 _numbers = itertools.count()
@@ -35,7 +36,11 @@ class SshHost:
         Private key that it accepts.
     gateway
         This machine's address at the other end of the cable.
+    preamble
+        Shell text that the login shell of the one who logs in starts with; ends with a line's or a command's end.
     """
+
+    preamble = ""
 
     def __init__(self, folder: Path, host: str, port: int, *, namespace: str = "", cable: str = "") -> None:
         if _SSHD is None:
@@ -55,45 +60,45 @@ class SshHost:
 
     def start(self) -> None:
         """Start sshd, and wait until it answers."""
-        assert _SSHD is not None
         authorized = self.folder / "authorized_keys"
         shutil.copy(self.folder / "client_key.pub", authorized)
         authorized.chmod(0o600)
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
-        options = {
-            "ListenAddress": self.host,
-            "Port": self.port,
-            "HostKey": self.folder / "host_key",
-            "AuthorizedKeysFile": authorized,
-            "PidFile": "none",
-            "StrictModes": "no",
-            "UsePAM": "no",
-            "PermitRootLogin": "yes",
-            "MaxStartups": 100,
-            # Else every command would run the start-up files of whoever runs the tests.
-            "SetEnv": f"HOME={self.home}",
-            "ForceCommand": f"cd '{self.home}' && exec sh -c \"$SSH_ORIGINAL_COMMAND\"",
-            "Subsystem": f"sftp {_SFTP}",  # what scp uses; we do not
-        }
-        words = [_SSHD, "-D", "-e", "-f", "/dev/null"]
-        for name, value in options.items():
-            words += ["-o", f"{name}={value}"]
+        words = self._command()
         if self._namespace:
             words = ["ip", "netns", "exec", self._namespace, *words]
         with (self.folder / "sshd.log").open("ab") as log:
             self._process = subprocess.Popen(words, stderr=log)
-        for _ in range(200):
+        for _ in range(400):
             with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1) as sock:
                 if sock.recv(4) == b"SSH-":
                     return
             time.sleep(0.05)
         raise AssertionError(f"sshd does not answer: {(self.folder / 'sshd.log').read_text()}")
 
+    def _command(self) -> list[str]:
+        """Return the words that start sshd."""
+        assert _SSHD is not None
+        options = {
+            # Else every command would run the start-up files of whoever runs the tests.
+            "SetEnv": f"HOME={self.home}",
+            "ForceCommand": f"{self.preamble}cd '{self.home}' && exec sh -c \"$SSH_ORIGINAL_COMMAND\"",
+            "Subsystem": f"sftp {_SFTP}",  # what scp uses; we do not
+        }
+        return sshd_words(_SSHD, self.host, self.port, self.folder, **options)
+
     def stop(self) -> None:
         """End sshd; sessions that are open go on."""
         if self._process is not None:
             self._process.terminate()
+            self._process.wait(10)
+            self._process = None
+
+    def switch_off(self) -> None:
+        """End everything on a host behind a cable at once."""
+        _kill_all(self._namespace)
+        if self._process is not None:
             self._process.wait(10)
             self._process = None
 
@@ -104,6 +109,26 @@ class SshHost:
     def plug_cable(self) -> None:
         """Bring the link up again."""
         subprocess.run(["ip", "link", "set", self._cable, "up"], check=True)
+
+
+def sshd_words(program: str, host: str, port: int, folder: Path, **more: object) -> list[str]:
+    """Return the words that start an sshd whose keys are in a folder, with further options."""
+    options = {
+        "ListenAddress": host,
+        "Port": port,
+        "HostKey": folder / "host_key",
+        "AuthorizedKeysFile": folder / "authorized_keys",
+        "PidFile": "none",
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "PermitRootLogin": "yes",
+        "MaxStartups": 100,
+        **more,
+    }
+    words = [program, "-D", "-e", "-f", "/dev/null"]
+    for name, value in options.items():
+        words += ["-o", f"{name}={value}"]
+    return words
 
 
 def make_key(path: Path, password: str = "") -> Path:
@@ -127,7 +152,7 @@ def loopback_host(folder: Path) -> Iterator[SshHost]:
 
 
 @contextlib.contextmanager
-def cabled_host(folder: Path) -> Iterator[SshHost]:
+def cabled_host(folder: Path, kind: type[SshHost] = SshHost) -> Iterator[SshHost]:
     """Run a host in a network namespace of its own, at the other end of a virtual cable."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("network namespaces need root and iproute2")
@@ -149,7 +174,7 @@ def cabled_host(folder: Path) -> Iterator[SshHost]:
             f"-n {space} route add default via {network}.1",
         ):
             subprocess.run(["ip", *words.split()], check=True)
-        host = SshHost(folder, f"{network}.2", 22, namespace=space, cable=cable)
+        host = kind(folder, f"{network}.2", 22, namespace=space, cable=cable)
         host.start()
         try:
             yield host
@@ -157,11 +182,13 @@ def cabled_host(folder: Path) -> Iterator[SshHost]:
             host.stop()
     finally:
         # Sessions of a cable that stayed down would hold the namespace.
-        pids = subprocess.run(
-            ["ip", "netns", "pids", space], capture_output=True, text=True, check=False
-        ).stdout.split()
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), 9)
+        _kill_all(space)
         subprocess.run(["ip", "link", "del", cable], capture_output=True, check=False)
         subprocess.run(["ip", "netns", "del", space], check=False)
+
+
+def _kill_all(namespace: str) -> None:
+    said = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True, check=False)
+    for pid in said.stdout.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)

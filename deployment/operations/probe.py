@@ -19,7 +19,7 @@ def probe(session: Session) -> dict[str, Any]:
     device = session.device
     facts = read_facts(session.connector, device.python)
     try:
-        runtime = choose_runtime(device.name, platform(facts))
+        runtime = choose_runtime(device.name, platform(facts), device.runtime)
         fits = f"{runtime.package} {runtime.version}"
     except PlatformError as error:
         fits = f"none: {error.what}"

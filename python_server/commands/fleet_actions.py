@@ -174,7 +174,7 @@ def discover(options: argparse.Namespace) -> int:
 def trust(options: argparse.Namespace) -> int:
     """Trust host keys."""
     from deployment.known_hosts import KnownHosts, fingerprint
-    from deployment.ssh import host_keys
+    from deployment.ssh_login import host_keys
 
     inventory, devices = _chosen(options)
     trusted = []
