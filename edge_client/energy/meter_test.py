@@ -9,9 +9,9 @@ import pytest
 
 from device_profiles import PowerModel
 from edge_client.energy import Energy, Phases, SampledMeter, sampler
-from edge_client.energy.conftest import Clock, Scripted
 from edge_client.energy.figure import added_up
 from edge_client.energy.model import ModelSource
+from edge_client.energy.rig_test import Clock, Scripted
 from edge_client.energy.source import About, Accuracy
 
 WATTS = About("test", "a test", "measured", "board", most_w=50.0)
