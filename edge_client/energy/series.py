@@ -88,7 +88,7 @@ class Series:
     def __init__(self, about: About) -> None:
         self._about = about
         self._counter = about.unit == "J"
-        self._longest_step_s = math.inf if self._counter else max(0.5, 5.0 / about.rate_hz)
+        self._longest_step_s = math.inf if self._counter else max(1.0, 5.0 / about.rate_hz)
         self._times: list[float] = []
         self._points: list[_Point] = []
         self._events: deque[_Event] = deque(maxlen=20_000)
