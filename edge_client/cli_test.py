@@ -54,6 +54,7 @@ def test_key_of_a_running_client(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ["fly"],
         ["run", "--server", "s:1", "--bundle", "b", "--data", "d", "--state", "s", "--threads", "0"],
         ["run", "--server", "s:1", "--bundle", "b", "--data", "d", "--state", "s", "--heartbeat", "nan"],
+        ["run", "--server", "s:1", "--bundle", "b", "--data", "d", "--state", "s", "--cool-down-c", "nan"],
         ["run", "--server", "s:1", "--bundle", "b", "--data", "d", "--state", "s", "--ca", "f", "--insecure"],
     ],
 )
