@@ -27,11 +27,11 @@ sys.path.insert(0, str(ROOT))
 
 from edge_client.energy import SampledMeter, find_meter, survey  # noqa: E402 (after the path to it)
 from edge_client.energy.battery_test import LAPTOP  # noqa: E402
-from edge_client.energy.conftest import Tree, write_tree  # noqa: E402
 from edge_client.energy.ina2xx_test import PI_4  # noqa: E402
 from edge_client.energy.ina3221_test import AGX_ORIN, NANO, ORIN_NX, XAVIER_NEW  # noqa: E402
 from edge_client.energy.pmic_test import ANSWER  # noqa: E402
 from edge_client.energy.rapl_test import MACHINE  # noqa: E402
+from edge_client.energy.rig_test import Tree, write_tree  # noqa: E402
 from edge_client.energy.tegrastats_test import NANO as NANO_LINE  # noqa: E402
 
 TREES: dict[str, tuple[str, Tree]] = {

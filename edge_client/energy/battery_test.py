@@ -9,8 +9,8 @@ import pytest
 
 from edge_client.energy import find_meter
 from edge_client.energy.battery import find_battery
-from edge_client.energy.conftest import Clock, Tree
 from edge_client.energy.meter import SampledMeter
+from edge_client.energy.rig_test import Clock, Tree
 from edge_client.energy.source import ReadingError
 
 CLASS = "sys/class/power_supply"

@@ -9,9 +9,9 @@ from typing import Callable
 import pytest
 
 from edge_client.energy import find_meter
-from edge_client.energy.conftest import Clock, Tree
 from edge_client.energy.ina2xx import find_ina2xx
 from edge_client.energy.meter import SampledMeter
+from edge_client.energy.rig_test import Clock, Tree
 from edge_client.energy.source import ReadingError
 
 

@@ -161,11 +161,17 @@ class SampledMeter:
             method=about.method,
             source=self._words(),
             covers=about.covers,
-            rate_hz=span.readings / span.seconds if self.sampler.rate_hz > 0 and span.seconds > 0 else None,
+            rate_hz=self._rate_hz(span),
             coverage=coverage,
             uncertainty_j=_uncertainty_j(about, span),
             flags=tuple(flags),
         )
+
+    def _rate_hz(self, span: Span) -> Optional[float]:
+        """Return how often was read; readings at an interval's ends do not make it faster than the thread is."""
+        if self.sampler.rate_hz <= 0 or span.seconds <= 0:
+            return None
+        return min(self.sampler.rate_hz, max(0, span.readings - 1) / span.seconds)
 
     def _words(self) -> str:
         """Return the source in words, with where its uncertainty and its idle power come from."""

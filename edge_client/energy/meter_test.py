@@ -9,9 +9,9 @@ import pytest
 
 from device_profiles import PowerModel
 from edge_client.energy import Energy, Phases, SampledMeter, sampler
-from edge_client.energy.conftest import Clock, Scripted
 from edge_client.energy.figure import added_up
 from edge_client.energy.model import ModelSource
+from edge_client.energy.rig_test import Clock, Scripted
 from edge_client.energy.source import About, Accuracy
 
 WATTS = About("test", "a test", "measured", "board", most_w=50.0)
@@ -164,7 +164,11 @@ def test_a_thread_reads_by_itself_and_ends() -> None:
     energy = meter.between(start, meter.mark())
     assert energy is not None
     assert energy.rate_hz is not None
-    assert energy.rate_hz > 1
+    assert 1 < energy.rate_hz <= 200
+    with meter:
+        pass
+    assert meter.energy is not None
+    assert meter.energy.rate_hz == 200, "two readings in no time are no rate"
     assert meter.sampler.overhead is not None
     assert 0 < meter.sampler.overhead < 1
     meter.close()

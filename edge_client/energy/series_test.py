@@ -58,7 +58,8 @@ def test_a_gap_is_not_bridged() -> None:
 @pytest.mark.parametrize(
     ("value", "flag"),
     [
-        (-0.5, "1 readings below zero were left out"),
+        (-0.5, "1 readings of no power, or less, were left out"),
+        (0.0, "1 readings of no power, or less, were left out"),
         (math.nan, "1 readings were no numbers and left out"),
         (60.0, "1 readings beyond the sensor's range were left out"),
     ],

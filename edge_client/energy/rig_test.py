@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Callable, Union
-
-import pytest
+from typing import Union
 
 from edge_client.energy.source import About, PowerSource, ReadingError
 
@@ -53,15 +51,3 @@ class Scripted(PowerSource):
     def close(self) -> None:
         """Remember it."""
         self.closed = True
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Callable[[Tree], Path]:
-    """Return a function that writes attributes, and returns their root."""
-    return lambda files: write_tree(tmp_path, files)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """Return a clock that stands still until it is moved."""
-    return Clock()
