@@ -192,35 +192,28 @@ def _table(figures: Iterable[EnergyFigure], names: dict[str, str], *, by_round: 
         name = names.get(each.device, each.device)
         key = (name, each.round if by_round else None, each.phase, each.method, bool(each.trace))
         sums.setdefault(key, []).append(each)
-    head = (
-        "device",
-        "round" if by_round else "rounds",
-        "phase",
-        "joules",
-        "above idle",
-        "coverage",
-        "method",
-        "source",
-    )
+    head = ("device", "round" if by_round else "rounds", "phase", "joules", "above idle", "coverage", "method")
     body = []
+    sources = {}
     for key, several in sorted(sums.items(), key=lambda item: (item[0][0], item[0][1] or 0, _place(item[0][2]))):
         name, number, phase, method, external = key
-        nets = [each.net_j for each in several]
-        whole = sum(net for net in nets if net is not None) if all(net is not None for net in nets) else None
+        nets = [each.net_j for each in several if each.net_j is not None]
+        how = f"{method}, trace" if external else method
         body.append(
             (
                 name,
                 str(number if by_round else len(several)),
                 phase,
                 f"{sum(each.gross_j for each in several):.4g}",
-                "–" if whole is None else f"{whole:.4g}",
+                f"{sum(nets):.4g}" if len(nets) == len(several) else "–",
                 _percent([each.coverage for each in several]),
-                f"{method}, trace" if external else method,
-                several[-1].source,
+                how,
             )
         )
+        sources[name, how] = several[-1].source
     widths = [max(len(line[place]) for line in (head, *body)) for place in range(len(head))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in (head, *body)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in (head, *body)]
+    return [*lines, "", "sources:", *(f"  {name}, {how}: {source}" for (name, how), source in sources.items())]
 
 
 def _place(phase: str) -> int:
