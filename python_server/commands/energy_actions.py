@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Optional
@@ -24,6 +23,7 @@ __all__ = ["attach_trace", "detach", "show"]
 
 _WORTH_TELLING_S = 1.0
 """A clock that is off by more is told of."""
+_SURE_CORRELATION = 0.7
 
 
 def show(options: argparse.Namespace) -> int:
@@ -59,7 +59,7 @@ def attach_trace(options: argparse.Namespace) -> int:
         raise TraceError(f"--volts {options.volts:g}: a supply has a positive voltage")
     with RunReader(options.run) as run:
         device = _device(run, options.device)
-        phases = device_phases(device.device, run.rounds(), run.device_rounds())
+        phases = device_phases(device.device, run.rounds(), run.device_rounds(), run.measurements())
     if not phases:
         raise TraceError(f"{options.run}: {device.name} answered in no round, so there is nothing to attach to")
     rails = tuple(options.rail) or _rails_of(device)
@@ -161,13 +161,12 @@ def _on_server_clock(
         )
     with contextlib.suppress(TraceError):
         found = align(trace, busy)
-        if abs(found.offset_s) > _WORTH_TELLING_S:
+        if abs(found.offset_s) > _WORTH_TELLING_S and found.correlation >= _SURE_CORRELATION:
             flag = (
                 f"the training shows {abs(found.offset_s):.1f} s {'earlier' if found.offset_s > 0 else 'later'} in the "
-                "trace than in the run: one of the clocks is off"
+                f"trace than in the run: one of the clocks is off; see --offset {found.offset_s:.2f}"
             )
             trace = replace(trace, flags=(*trace.flags, flag))
-            print(f"pocketfleet: {options.file}: {flag}; see --offset {found.offset_s:.2f}", file=sys.stderr)
     return trace, "its own Unix time", 0.0
 
 
