@@ -22,7 +22,7 @@ from python_server.traces.attach import TRACE_HASH
 __all__ = ["attach_trace", "detach", "show"]
 
 _WORTH_TELLING_S = 1.0
-"""A clock that is off by more is told of."""
+"""A clock that is off by more is told of; one that is off by less is put right."""
 _SURE_CORRELATION = 0.7
 
 
@@ -159,15 +159,20 @@ def _on_server_clock(
             f"clock set by the device's training (correlation {found.correlation:.2f})",
             found.resolution_s,
         )
-    with contextlib.suppress(TraceError):
+    try:
         found = align(trace, busy)
-        if abs(found.offset_s) > _WORTH_TELLING_S and found.correlation >= _SURE_CORRELATION:
-            flag = (
-                f"the training shows {abs(found.offset_s):.1f} s {'earlier' if found.offset_s > 0 else 'later'} in the "
-                f"trace than in the run: one of the clocks is off; see --offset {found.offset_s:.2f}"
-            )
-            trace = replace(trace, flags=(*trace.flags, flag))
-    return trace, "its own Unix time", 0.0
+    except TraceError:  # it shows too little to say anything about its clock
+        return trace, "its own Unix time", 0.0
+    if found.correlation < _SURE_CORRELATION:
+        return trace, "its own Unix time", 0.0
+    if abs(found.offset_s) <= _WORTH_TELLING_S:
+        words = f"its own Unix time, put right by {found.offset_s:+.2f} s (correlation {found.correlation:.2f})"
+        return trace.shifted(found.offset_s), words, found.resolution_s
+    flag = (
+        f"the training shows {abs(found.offset_s):.1f} s {'earlier' if found.offset_s > 0 else 'later'} in the trace "
+        f"than in the run: one of the clocks is off; see --offset {found.offset_s:.2f}"
+    )
+    return replace(trace, flags=(*trace.flags, flag)), "its own Unix time", 0.0
 
 
 def _print_phase(phase: str, rows: list[MeasurementRow]) -> None:

@@ -126,6 +126,18 @@ def test_a_clock_that_is_off_is_told(run: Path, tmp_path: Path, capsys: pytest.C
     assert "see --offset 3.0" in text
 
 
+def test_a_clock_that_is_off_a_little_is_put_right(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times, watts = bench.recorded()
+    file = write_csv(tmp_path / "bench.csv", times + 0.4, watts)
+    text = output(capsys, "energy", "attach", run, "--device", "pi", file)
+    assert "its own Unix time, put right by -0.40 s" in text
+    found = joules(run)
+    for key, expected in EXPECTED_J.items():
+        assert found[key] == pytest.approx(expected, abs=0.1), key
+
+
 def test_a_marker_sets_the_clock(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     times, watts = bench.recorded(before_s=60.0)
     marker_at = bench.START_AT - 40.0
