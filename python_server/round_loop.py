@@ -27,7 +27,15 @@ from python_server.model import Evaluation, GlobalModel
 from python_server.progress import Progress, SeveralProgress
 from python_server.reported_energy import condition_rows, energy_rows, merged
 from python_server.roster import Roster
-from python_server.run_rows import DeviceRoundRow, EventRow, MeasurementRow, RoundRow
+from python_server.run_rows import (
+    EVALUATION_ANSWERED,
+    EVALUATION_STARTED,
+    TRAINING_STARTED,
+    DeviceRoundRow,
+    EventRow,
+    MeasurementRow,
+    RoundRow,
+)
 from python_server.store import RoundCommit, RunStore, Upload
 from python_server.strategies.base import Arrays, Contribution, Device, Plan, StrategyState
 from python_server.submodels import Submodel
@@ -124,6 +132,7 @@ class RoundLoop:
         self._started = False
         self._names: dict[int, str] = {}
         self._uploads = UploadTimes()
+        self._moments: list[MeasurementRow] = []
 
     def run(self) -> RoundRow:
         """Do the rounds that are still to do; return the last one's row.
@@ -178,6 +187,7 @@ class RoundLoop:
         self, number: int, weights: dict[str, np.ndarray], state: StrategyState
     ) -> tuple[RoundRow, dict[str, np.ndarray], StrategyState]:
         started_at, start = self._clock.time(), self._clock.monotonic()
+        self._moments = []
         server, strategy = self._experiment.server, self._strategy
         needed = server.min_clients if self._started else max(server.start_clients, server.min_clients)
         turnout = self._roster.call(needed, server.min_clients, server.start_deadline_s, self._waiting)
@@ -238,6 +248,7 @@ class RoundLoop:
                 measurements=[
                     *merged(training.measurements),
                     *architecture_accuracies(number, on_server),
+                    *self._moments,
                 ],
                 uploads=training.uploads,
             )
@@ -285,6 +296,7 @@ class RoundLoop:
         measurements: list[MeasurementRow] = []
         aggregate_s = 0.0
         with Aggregator(models) as aggregator:
+            self._note_moment(number, TRAINING_STARTED)
             for answer in self._exchange.run(
                 assignments,
                 deadline_s=self._experiment.server.round_deadline_s,
@@ -365,11 +377,14 @@ class RoundLoop:
         on_clients = None
         if settings.clients:
             config: dict[str, Scalar] = {SERVER_ROUND: number, "run": self._run_id}
+            start_at = self._note_moment(number, EVALUATION_STARTED)
             tasks = client_evaluations(models, {id_: plans[device.device] for id_, device in asked.items()}, config)
             for answer in self._exchange.run(
                 tasks, deadline_s=self._experiment.server.round_deadline_s, label=f"evaluation of round {number}"
             ):
                 device = asked[answer.node_id].device
+                if answer.replied_after_s is not None:
+                    self._note_moment(number, EVALUATION_ANSWERED, start_at + answer.replied_after_s, device)
                 training.uploads += self._uploads.settle(device, answer)
                 if not answer.problem:
                     training.rows[device] = add_evaluation(training.rows[device], answer)
@@ -408,6 +423,12 @@ class RoundLoop:
         row = self._store.commit(RoundCommit(row, weights, strategy_arrays=state.arrays))
         self._progress.round_done(row, [])
         return row
+
+    def _note_moment(self, number: int, what: str, at: Optional[float] = None, device: str = "") -> float:
+        """Write down when something happened, now if not told; return it."""
+        at = self._clock.time() if at is None else at
+        self._moments.append(MeasurementRow(number, device, what, at, "s", "server's clock", "measured"))
+        return at
 
     def _note(self, kind: str, text: str, *, device: str = "") -> None:
         self._store.add_event(EventRow(self._clock.time(), kind, text, device=device))

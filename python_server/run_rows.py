@@ -21,10 +21,13 @@ __all__ = [
     "ENERGY",
     "ENERGY_EXCLUDED",
     "ENERGY_PHASES",
+    "EVALUATION_ANSWERED",
+    "EVALUATION_STARTED",
     "OUTCOMES",
     "PREDICTED",
     "SCHEMA_VERSION",
     "TEMPERATURE",
+    "TRAINING_STARTED",
     "DeviceRoundRow",
     "DeviceRow",
     "EventRow",
@@ -62,6 +65,11 @@ ENERGY_PHASES = ("download", "train", "evaluate", "upload", "wait")
 TEMPERATURE = "temperature"
 BATTERY = "battery"
 """Measurements' quantities, in °C and %; ``info["at"]`` is ``start`` or ``end`` of training."""
+TRAINING_STARTED = "training started"
+EVALUATION_STARTED = "evaluation started"
+EVALUATION_ANSWERED = "evaluation answered"
+"""Measurements' quantities: Unix times at which a round's exchanges began, from which the columns ``…_after_s`` of the
+devices count, and at which a device's answer to the second was announced."""
 PREDICTED = "predicted"
 """Method of a measurement that the planner foretold; its round is 0 where it holds for every round."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from python_server.energy_figures import all_figures
 from python_server.experiment import load_experiment
 from python_server.progress import Progress
 from python_server.run_reader import RunReader
@@ -48,6 +49,7 @@ def run(folder: Path, bundle: Path, name: str, in_java: tuple[str, ...]) -> RunR
         text += f'[[clients]]\nname = "{client}"\ndata = "{client}.npz"\n'
         if client in in_java:
             text += f"command = {json.dumps(java_command())}\n"
+            text += 'extra = ["--power-idle-w", "1.5", "--power-active-w", "2.5"]\n'
     file = folder / f"{name}.toml"
     file.write_text(text)
     return RunReader(train(load_experiment(file), runs=folder / "runs", progress=Progress()).run)
@@ -82,6 +84,21 @@ def test_the_same_work_is_done_and_reported_by_both(runs: tuple[RunReader, RunRe
             assert getattr(found, column) == getattr(expected, column), (key, column)
         assert found.train_s is not None
         assert found.download_bytes == pytest.approx(expected.download_bytes, rel=0.02)
+
+
+def test_java_tells_its_joules_and_where_they_come_from(runs: tuple[RunReader, RunReader]) -> None:
+    for (_, name), row in work(runs[1]).items():
+        assert row.energy_j is not None
+        assert row.energy_idle_j is not None
+        if name in IN_JAVA:
+            assert row.energy_idle_j == pytest.approx(1.5 * (row.train_s or 0), rel=0.1, abs=0.05)
+            assert row.energy_j > row.energy_idle_j
+            assert "CPU time × 2.5 W per core + 1.5 W idle (--power-idle-w" in row.energy_source
+            assert (row.info["energy-covers"], row.info["energy-flags"]) == ("device", "")
+            assert row.info["build"]
+    figures = {(figure.device, figure.phase) for figure in all_figures(runs[1])}
+    in_java = {device.device for device in runs[1].devices() if device.name in IN_JAVA}
+    assert {(device, "train") for device in in_java} <= figures
 
 
 def test_accuracy_is_that_of_python_clients_alone(runs: tuple[RunReader, RunReader]) -> None:

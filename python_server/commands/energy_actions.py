@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Optional
@@ -23,7 +22,8 @@ from python_server.traces.attach import TRACE_HASH
 __all__ = ["attach_trace", "detach", "show"]
 
 _WORTH_TELLING_S = 1.0
-"""A clock that is off by more is told of."""
+"""A clock that is off by more is told of; one that is off by less is put right."""
+_SURE_CORRELATION = 0.7
 
 
 def show(options: argparse.Namespace) -> int:
@@ -59,7 +59,7 @@ def attach_trace(options: argparse.Namespace) -> int:
         raise TraceError(f"--volts {options.volts:g}: a supply has a positive voltage")
     with RunReader(options.run) as run:
         device = _device(run, options.device)
-        phases = device_phases(device.device, run.rounds(), run.device_rounds())
+        phases = device_phases(device.device, run.rounds(), run.device_rounds(), run.measurements())
     if not phases:
         raise TraceError(f"{options.run}: {device.name} answered in no round, so there is nothing to attach to")
     rails = tuple(options.rail) or _rails_of(device)
@@ -159,16 +159,20 @@ def _on_server_clock(
             f"clock set by the device's training (correlation {found.correlation:.2f})",
             found.resolution_s,
         )
-    with contextlib.suppress(TraceError):
+    try:
         found = align(trace, busy)
-        if abs(found.offset_s) > _WORTH_TELLING_S:
-            flag = (
-                f"the training shows {abs(found.offset_s):.1f} s {'earlier' if found.offset_s > 0 else 'later'} in the "
-                "trace than in the run: one of the clocks is off"
-            )
-            trace = replace(trace, flags=(*trace.flags, flag))
-            print(f"pocketfleet: {options.file}: {flag}; see --offset {found.offset_s:.2f}", file=sys.stderr)
-    return trace, "its own Unix time", 0.0
+    except TraceError:  # it shows too little to say anything about its clock
+        return trace, "its own Unix time", 0.0
+    if found.correlation < _SURE_CORRELATION:
+        return trace, "its own Unix time", 0.0
+    if abs(found.offset_s) <= _WORTH_TELLING_S:
+        words = f"its own Unix time, put right by {found.offset_s:+.2f} s (correlation {found.correlation:.2f})"
+        return trace.shifted(found.offset_s), words, found.resolution_s
+    flag = (
+        f"the training shows {abs(found.offset_s):.1f} s {'earlier' if found.offset_s > 0 else 'later'} in the trace "
+        f"than in the run: one of the clocks is off; see --offset {found.offset_s:.2f}"
+    )
+    return replace(trace, flags=(*trace.flags, flag)), "its own Unix time", 0.0
 
 
 def _print_phase(phase: str, rows: list[MeasurementRow]) -> None:
@@ -192,35 +196,28 @@ def _table(figures: Iterable[EnergyFigure], names: dict[str, str], *, by_round: 
         name = names.get(each.device, each.device)
         key = (name, each.round if by_round else None, each.phase, each.method, bool(each.trace))
         sums.setdefault(key, []).append(each)
-    head = (
-        "device",
-        "round" if by_round else "rounds",
-        "phase",
-        "joules",
-        "above idle",
-        "coverage",
-        "method",
-        "source",
-    )
+    head = ("device", "round" if by_round else "rounds", "phase", "joules", "above idle", "coverage", "method")
     body = []
+    sources = {}
     for key, several in sorted(sums.items(), key=lambda item: (item[0][0], item[0][1] or 0, _place(item[0][2]))):
         name, number, phase, method, external = key
-        nets = [each.net_j for each in several]
-        whole = sum(net for net in nets if net is not None) if all(net is not None for net in nets) else None
+        nets = [each.net_j for each in several if each.net_j is not None]
+        how = f"{method}, trace" if external else method
         body.append(
             (
                 name,
                 str(number if by_round else len(several)),
                 phase,
                 f"{sum(each.gross_j for each in several):.4g}",
-                "–" if whole is None else f"{whole:.4g}",
+                f"{sum(nets):.4g}" if len(nets) == len(several) else "–",
                 _percent([each.coverage for each in several]),
-                f"{method}, trace" if external else method,
-                several[-1].source,
+                how,
             )
         )
+        sources[name, how] = several[-1].source
     widths = [max(len(line[place]) for line in (head, *body)) for place in range(len(head))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in (head, *body)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in (head, *body)]
+    return [*lines, "", "sources:", *(f"  {name}, {how}: {source}" for (name, how), source in sources.items())]
 
 
 def _place(phase: str) -> int:

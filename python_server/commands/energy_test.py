@@ -72,8 +72,8 @@ def test_joules_of_every_phase_come_out_of_a_recording(
         assert figure.rate_hz == pytest.approx(100, rel=0.01)
         assert figure.coverage == pytest.approx(1.0)
         assert (figure.method, figure.covers, figure.trace) == ("measured", "device", "bench.csv")
-        # A second of preparing before or after, 0.1 s until the server looked: √2 × 4 W × 1.1 s / √3.
-        assert figure.uncertainty_j == pytest.approx(4 * 2**0.5 * 1.1 / 3**0.5, rel=0.05)
+        # A second of preparing before or after, 0.05 s until the server looked: √2 × 4 W × 1.05 s / √3.
+        assert figure.uncertainty_j == pytest.approx(4 * 2**0.5 * 1.05 / 3**0.5, rel=0.05)
     table = output(capsys, "energy", "show", run)
     assert "measured, trace" in table
     lines = json.loads(output(capsys, "energy", "show", run, "--json"))
@@ -121,11 +121,21 @@ def test_what_does_not_fit_is_told_and_changes_nothing(
 def test_a_clock_that_is_off_is_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     times, watts = bench.recorded()
     file = write_csv(tmp_path / "bench.csv", times - 3.0, watts)
-    assert main(["energy", "attach", str(run), "--device", "pi", str(file)]) == 0
-    captured = capsys.readouterr()
-    assert "the training shows 3.0 s earlier in the trace than in the run" in captured.err
-    assert "--offset 3.0" in captured.err
-    assert "flag: the training shows 3.0 s earlier" in captured.out
+    text = output(capsys, "energy", "attach", run, "--device", "pi", file)
+    assert "flag: the training shows 3.0 s earlier in the trace than in the run" in text
+    assert "see --offset 3.0" in text
+
+
+def test_a_clock_that_is_off_a_little_is_put_right(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times, watts = bench.recorded()
+    file = write_csv(tmp_path / "bench.csv", times + 0.4, watts)
+    text = output(capsys, "energy", "attach", run, "--device", "pi", file)
+    assert "its own Unix time, put right by -0.40 s" in text
+    found = joules(run)
+    for key, expected in EXPECTED_J.items():
+        assert found[key] == pytest.approx(expected, abs=0.1), key
 
 
 def test_a_marker_sets_the_clock(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

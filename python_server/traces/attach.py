@@ -101,31 +101,36 @@ def attach(
     if idle_w is None:
         idle_w = idle_watts(trace, phases[0].start_at)
     mark: Json = {TRACE: file.name, TRACE_HASH: hashlib.sha256(file.read_bytes()).hexdigest()}
-    rows = []
+    by_key: dict[tuple[int, str], list[DevicePhase]] = {}
     for phase in phases:
-        span = trace.over(phase.start_at, phase.end_at)
-        if phase.seconds <= 0 or span.covered_s <= 0:
+        by_key.setdefault((phase.round, phase.phase), []).append(phase)
+    rows = []
+    for (number, name), parts in by_key.items():
+        spans = [trace.over(part.start_at, part.end_at) for part in parts]
+        seconds, covered_s = sum(part.seconds for part in parts), sum(span.covered_s for span in spans)
+        if covered_s <= 0:
             continue
-        coverage = min(span.covered_s / phase.seconds, 1.0)
+        coverage = min(covered_s / seconds, 1.0)
         flags = list(trace.flags)
-        excluded = phase.problem or (
+        excluded = next((part.problem for part in parts if part.problem), "") or (
             f"the trace covers {100 * coverage:.0f} % of it" if coverage < LEAST_COVERAGE else ""
         )
         if excluded:
             flags.insert(0, excluded)
         info: Json = {
-            "phase": phase.phase,
-            "idle_j": None if idle_w is None else idle_w * span.covered_s,
+            "phase": name,
+            "idle_j": None if idle_w is None else idle_w * covered_s,
             "covers": trace.covers,
-            "rate_hz": span.readings / span.covered_s,
+            "rate_hz": sum(span.readings for span in spans) / covered_s,
             "coverage": coverage,
-            "uncertainty_j": _uncertainty(trace, phase, slack_s),
+            "uncertainty_j": math.hypot(*(_uncertainty(trace, part, slack_s) for part in parts)),
             "flags": flags,
             **mark,
         }
         quantity = ENERGY_EXCLUDED if excluded else ENERGY
         source = f"{trace.source}; {alignment}; uncertainty of the phase's ends alone"
-        rows.append(MeasurementRow(phase.round, device, quantity, span.joules, "J", source, trace.method, info))
+        joules = sum(span.joules for span in spans)
+        rows.append(MeasurementRow(number, device, quantity, joules, "J", source, trace.method, info))
     train = {row.round for row in rows if row.quantity == ENERGY and row.info["phase"] == "train"}
     if not rows:
         raise TraceError(

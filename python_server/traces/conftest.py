@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from python_server.run_rows import DeviceRoundRow, DeviceRow, RoundRow
+from python_server.run_rows import TRAINING_STARTED, DeviceRoundRow, DeviceRow, MeasurementRow, RoundRow
 from python_server.store import RoundCommit, RunStore
 
 START_AT = 1_760_000_000.0
@@ -28,7 +28,9 @@ def make_run(path: Path) -> Path:
     begin = START_AT
     for number, (wall_s, (start, end)) in enumerate(zip(ROUND_S, train_spans()), 1):
         train_s = end - start
-        replied_s = 4.0 + train_s + 1.0  # one second from the training's end to the answer, of two of preparing
+        replied_s = (
+            4.0 + train_s + 1.05
+        )  # of two seconds of preparing one comes after, and 0.05 s until the server looks
         rows = [
             DeviceRoundRow(
                 number,
@@ -39,7 +41,7 @@ def make_run(path: Path) -> Path:
                 prepare_s=2.0,
                 train_s=train_s,
                 upload_s=1.5,
-                sent_after_s=0.9,
+                sent_after_s=0.95,
                 replied_after_s=replied_s,
                 read_after_s=replied_s + 1.5,
             )
@@ -61,7 +63,9 @@ def make_run(path: Path) -> Path:
             weights_file="",
             weights_sha256="",
         )
-        store.commit(RoundCommit(row, {"w": np.zeros(1, np.float32)}, devices=devices, device_rounds=rows))
+        moment = MeasurementRow(number, "", TRAINING_STARTED, begin + 1.0, "s", "server's clock", "measured")
+        weights = {"w": np.zeros(1, np.float32)}
+        store.commit(RoundCommit(row, weights, devices=devices, device_rounds=rows, measurements=[moment]))
         begin += wall_s
     store.finish("finished")
     store.close()

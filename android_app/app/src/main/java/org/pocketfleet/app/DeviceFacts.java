@@ -35,7 +35,8 @@ final class DeviceFacts {
     return facts;
   }
 
-  private static String version(Context context) {
+  /** Version of this app. */
+  static String version(Context context) {
     try {
       PackageInfo info = context.getPackageManager().getPackageInfo(context.getPackageName(), 0);
       return info.versionName == null ? "unknown" : info.versionName;

@@ -17,6 +17,7 @@ import org.pocketfleet.data.ImageFolder;
 import org.pocketfleet.data.NpzData;
 import org.pocketfleet.energy.BatteryMeter;
 import org.pocketfleet.energy.BatteryOr;
+import org.pocketfleet.energy.EnergyMeter;
 import org.pocketfleet.energy.ModelMeter;
 import org.pocketfleet.readiness.ReadinessGate;
 import org.pocketfleet.report.JsonLines;
@@ -28,10 +29,14 @@ final class FleetRun implements Run {
   private static final long MAX_DECISION_BYTES = 128 << 10;
   private static final double LEAVE_WITHIN_S = 3;
 
+  /** How long the phone's idle power is measured, before the first task, where its gauge can. */
+  private static final double IDLE_S = 10;
+
   private final Context context;
   private final Settings settings;
   private final StatusBoard board;
   private final Limits limits;
+  private final EnergyMeter meter;
   private volatile boolean stopped;
   private Client client;
 
@@ -39,6 +44,10 @@ final class FleetRun implements Run {
     this.context = context;
     this.settings = settings;
     this.board = board;
+    this.meter =
+        new BatteryOr(
+            new BatteryMeter(new AndroidBattery(context), AndroidBattery.PERIOD_MS),
+            ModelMeter.generic());
     this.limits =
         new Limits(
             settings.maxRounds,
@@ -60,6 +69,7 @@ final class FleetRun implements Run {
     ClientConfig config = config();
     Gate gate = settings.gated ? gate(context, settings) : task -> null;
     try (Worker worker = worker()) {
+      meter.measureIdle(IDLE_S, () -> stopped);
       serve(config, worker, gate);
     }
   }
@@ -137,14 +147,15 @@ final class FleetRun implements Run {
       throw new DataException("none chosen yet. Choose a file or a folder of pictures.");
     }
     String name = settings.name.isEmpty() ? DeviceFacts.defaultName() : settings.name;
-    BatteryMeter battery = new BatteryMeter(new AndroidBattery(context), AndroidBattery.PERIOD_MS);
     WorkerSettings.Builder work =
         WorkerSettings.builder(name, source(settings.data))
             .processor(settings.processor)
             .profile(settings.profile)
             .localWeights(Places.weights(context))
-            .meter(new BatteryOr(battery, ModelMeter.generic()))
+            .meter(meter)
             .facts(() -> DeviceFacts.of(context))
+            .conditions(new AndroidConditions(context)::read)
+            .build(DeviceFacts.version(context))
             .onStep(board::step);
     if (!settings.testData.isEmpty()) {
       work.testData(source(settings.testData));

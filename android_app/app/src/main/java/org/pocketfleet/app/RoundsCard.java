@@ -12,6 +12,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import org.pocketfleet.client.RoundLog;
+import org.pocketfleet.message.Records;
 
 /** The last rounds with their figures, and how the energy was obtained. */
 final class RoundsCard implements Card {
@@ -58,9 +59,13 @@ final class RoundsCard implements Card {
       add(rounds.get(i));
     }
     for (JsonObject round : rounds) {
-      JsonElement source = round.getAsJsonObject("info").get("energy-source");
+      JsonObject info = round.getAsJsonObject("info");
+      JsonElement source = info.get(Records.ENERGY_SOURCE);
       if (source != null) {
-        energy.setText("Energy: " + source.getAsString());
+        JsonElement flags = info.get(Records.ENERGY_FLAGS);
+        String wrong = flags == null ? "" : flags.getAsString().replace("\n", "; ");
+        energy.setText(
+            "Energy: " + source.getAsString() + (wrong.isEmpty() ? "" : ". Note: " + wrong));
         energy.setVisibility(View.VISIBLE);
       }
     }

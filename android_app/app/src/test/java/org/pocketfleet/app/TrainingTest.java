@@ -1,6 +1,7 @@
 package org.pocketfleet.app;
 
 import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
@@ -72,8 +73,10 @@ public class TrainingTest {
         loss[round] = (Double) reply.metrics().get("train-loss");
         assertEquals(5L, reply.metrics().get("steps"));
         assertEquals("modelled", reply.info().get("energy-method"));
-        String source = reply.info().get("energy-source").toString();
-        assertTrue(source, source.contains("not the battery: the device was charging"));
+        String flags = reply.info().get("energy-flags").toString();
+        assertTrue(flags, flags.startsWith("not the battery: the device was charging"));
+        assertEquals("device", reply.info().get("energy-covers"));
+        assertFalse(reply.info().get("build").toString().isEmpty());
         weights = new HashMap<>(weights);
         weights.putAll(reply.arrays());
       }

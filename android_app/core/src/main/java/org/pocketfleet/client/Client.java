@@ -56,7 +56,7 @@ public final class Client {
               () -> System.nanoTime() / 1e9);
       loop =
           new Loop(
-              FleetLine.open(config, key, state, stop, listener::trouble),
+              FleetLine.open(config, key, state, stop, listener::trouble, handler::phase),
               handler,
               gate,
               listener,

@@ -12,4 +12,10 @@ public interface Handler {
    *     on
    */
   Reply handle(Task task) throws Exception;
+
+  /**
+   * Hears what the client does from now on, other than handling a task; see {@link
+   * org.pocketfleet.energy.Phases}.
+   */
+  default void phase(String name) {}
 }

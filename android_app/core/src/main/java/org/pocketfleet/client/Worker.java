@@ -13,10 +13,11 @@ import org.pocketfleet.Stopwatch;
 import org.pocketfleet.bundle.Bundle;
 import org.pocketfleet.bundle.BundleStore;
 import org.pocketfleet.bundle.Variable;
-import org.pocketfleet.energy.Energy;
+import org.pocketfleet.energy.Phases;
 import org.pocketfleet.message.Records;
 import org.pocketfleet.message.Reply;
 import org.pocketfleet.message.Task;
+import org.pocketfleet.readiness.Conditions;
 import org.pocketfleet.tensor.Codec;
 import org.pocketfleet.tensor.Tensor;
 import org.pocketfleet.training.DivergedException;
@@ -38,11 +39,13 @@ public final class Worker implements Handler, AutoCloseable {
 
   private final BundleStore store;
   private final WorkerSettings settings;
+  private final Phases phases;
   private Job job;
 
   private Worker(BundleStore store, WorkerSettings settings) {
     this.store = store;
     this.settings = settings;
+    this.phases = new Phases(settings.meter());
   }
 
   /**
@@ -58,7 +61,13 @@ public final class Worker implements Handler, AutoCloseable {
   }
 
   @Override
+  public void phase(String name) {
+    phases.enter(name);
+  }
+
+  @Override
   public Reply handle(Task task) throws PocketfleetException, InterruptedException {
+    phases.enter(Phases.NONE);
     try {
       switch (task.kind()) {
         case Records.QUERY:
@@ -107,6 +116,7 @@ public final class Worker implements Handler, AutoCloseable {
     facts.put(
         Records.SYSTEM, System.getProperty("os.name") + " " + System.getProperty("os.version"));
     facts.put(Records.MACHINE, System.getProperty("os.arch"));
+    facts.put(Records.BUILD, settings.build());
     facts.put(Records.CORES, (long) Runtime.getRuntime().availableProcessors());
     facts.put(
         Records.JAVA,
@@ -157,6 +167,7 @@ public final class Worker implements Handler, AutoCloseable {
 
   private Reply train(Task task) throws PocketfleetException, InterruptedException {
     Job held = job();
+    Conditions before = settings.conditions();
     Trainer trainer = held.trainer();
     Plan plan = new Plan(task.config());
     FitOptions options = plan.fitOptions(settings.name(), settings.cacheFeatures());
@@ -171,12 +182,12 @@ public final class Worker implements Handler, AutoCloseable {
       received = Collections.emptyMap();
     }
     double prepareS = Stopwatch.WALL.seconds() - start;
-    Metered metered = new Metered();
     FitResult result;
+    phases.enter(Phases.TRAIN);
     try {
       result = trainer.fit(held.data(), options, settings.onStep());
     } finally {
-      metered.stop();
+      phases.enter(Phases.NONE);
     }
     start = Stopwatch.WALL.seconds();
     Map<String, Tensor> weights = trainer.weights();
@@ -199,28 +210,39 @@ public final class Worker implements Handler, AutoCloseable {
     metrics.put(Records.PREPARE_S, prepareS);
     metrics.put(Records.CPU_S, Double.isNaN(cpuS) ? NOT_KNOWN : cpuS);
     metrics.put(Records.PEAK_MEMORY_BYTES, ProcessUse.peakMemoryBytes());
-    metered.addTo(metrics);
-    return new Reply(metrics, metered.info(), weights);
+    return answer(Phases.TRAIN, metrics, before, weights);
   }
 
   private Reply evaluate(Task task) throws PocketfleetException {
     Job held = job();
+    Conditions before = settings.conditions();
     held.trainer().setWeights(received(new Plan(task.config()), task, held.trainer()));
     double start = Stopwatch.WALL.seconds();
-    Metered metered = new Metered();
     Evaluation evaluation;
+    phases.enter(Phases.EVALUATE);
     try {
       evaluation = held.trainer().evaluate(held.testData());
     } finally {
-      metered.stop();
+      phases.enter(Phases.NONE);
     }
     Map<String, Object> metrics = new LinkedHashMap<>();
     metrics.put(Records.NUM_EXAMPLES, (long) held.testData().size());
     metrics.put(Records.EVAL_LOSS, evaluation.loss());
     metrics.put(Records.EVAL_ACCURACY, evaluation.accuracy());
     metrics.put(Records.EVALUATE_S, Stopwatch.WALL.seconds() - start);
-    metered.addTo(metrics);
-    return new Reply(metrics, metered.info(), null);
+    return answer(Phases.EVALUATE, metrics, before, null);
+  }
+
+  /** The reply to a task, with all that is known of its joules and conditions. */
+  private Reply answer(
+      String phase, Map<String, Object> metrics, Conditions before, Map<String, Tensor> weights) {
+    EnergyReport report = EnergyReport.of(phases, phase, before, settings);
+    metrics.putAll(report.metrics());
+    Map<String, Object> info = new LinkedHashMap<>();
+    info.put(Records.NAME, settings.name());
+    info.put(Records.RUNTIME, Trainer.runtime());
+    info.putAll(report.info());
+    return new Reply(metrics, info, weights);
   }
 
   /** The weights that came with a task. */
@@ -301,44 +323,6 @@ public final class Worker implements Handler, AutoCloseable {
                 entry.getKey(),
                 options.learningRate()));
       }
-    }
-  }
-
-  /** Joules from when it is made until it is stopped. */
-  private final class Metered {
-    private Energy energy;
-
-    Metered() {
-      if (settings.meter() != null) {
-        settings.meter().start();
-      }
-    }
-
-    void stop() {
-      energy = settings.meter() == null ? null : settings.meter().stop();
-    }
-
-    void addTo(Map<String, Object> metrics) {
-      boolean known = energy != null;
-      boolean idleKnown = known && !Double.isNaN(energy.idleJ());
-      metrics.put(Records.ENERGY_J, known ? energy.grossJ() : NOT_KNOWN);
-      metrics.put(Records.ENERGY_IDLE_J, idleKnown ? energy.idleJ() : NOT_KNOWN);
-    }
-
-    Map<String, Object> info() {
-      Map<String, Object> info = new LinkedHashMap<>();
-      info.put(Records.NAME, settings.name());
-      info.put(Records.ENERGY_METHOD, energy == null ? "none" : energy.method());
-      info.put(Records.ENERGY_SOURCE, source());
-      info.put(Records.RUNTIME, Trainer.runtime());
-      return info;
-    }
-
-    private String source() {
-      if (settings.meter() == null) {
-        return "this client has no energy source";
-      }
-      return energy == null ? "the energy source failed during this interval" : energy.source();
     }
   }
 }

@@ -6,6 +6,7 @@ import java.util.Map;
 import java.util.function.Supplier;
 import org.pocketfleet.data.DataSource;
 import org.pocketfleet.energy.EnergyMeter;
+import org.pocketfleet.readiness.Conditions;
 import org.pocketfleet.training.StepListener;
 
 /** What a {@link Worker} needs to know of its device and data. */
@@ -19,6 +20,8 @@ public final class WorkerSettings {
   private final DataSource testData;
   private final EnergyMeter meter;
   private final Supplier<Map<String, Object>> facts;
+  private final Supplier<Conditions> conditions;
+  private final String build;
   private final File localWeights;
   private final StepListener onStep;
 
@@ -32,6 +35,8 @@ public final class WorkerSettings {
     this.testData = builder.testData;
     this.meter = builder.meter;
     this.facts = builder.facts;
+    this.conditions = builder.conditions;
+    this.build = builder.build;
     this.localWeights = builder.localWeights;
     this.onStep = builder.onStep;
   }
@@ -92,6 +97,16 @@ public final class WorkerSettings {
     return facts.get();
   }
 
+  /** What the device is like now. */
+  public Conditions conditions() {
+    return conditions.get();
+  }
+
+  /** Version of the client; empty: not known. */
+  public String build() {
+    return build;
+  }
+
   /** Directory in which the client keeps its own weights between rounds; null: it keeps none. */
   public File localWeights() {
     return localWeights;
@@ -113,6 +128,8 @@ public final class WorkerSettings {
     private DataSource testData;
     private EnergyMeter meter;
     private Supplier<Map<String, Object>> facts = Collections::emptyMap;
+    private Supplier<Conditions> conditions = new Conditions.Builder()::build;
+    private String build = "";
     private File localWeights;
     private StepListener onStep = (done, planned) -> {};
 
@@ -166,6 +183,18 @@ public final class WorkerSettings {
      */
     public Builder facts(Supplier<Map<String, Object>> value) {
       facts = value;
+      return this;
+    }
+
+    /** Sets {@link WorkerSettings#conditions()}; they are asked for around every task. */
+    public Builder conditions(Supplier<Conditions> value) {
+      conditions = value;
+      return this;
+    }
+
+    /** Sets {@link WorkerSettings#build()}. */
+    public Builder build(String value) {
+      build = value;
       return this;
     }
 

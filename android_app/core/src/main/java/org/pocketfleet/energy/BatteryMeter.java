@@ -1,7 +1,9 @@
 package org.pocketfleet.energy;
 
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.function.BooleanSupplier;
 
 /**
  * Joules from the battery's own gauge, read by a thread while an interval lasts. It gives a figure
@@ -12,10 +14,13 @@ public final class BatteryMeter implements EnergyMeter {
   /** What is kept to judge the unit by: at one reading a second, a little over an hour. */
   private static final int MOST_HISTORY = 4096;
 
+  private static final int LEAST_IDLE = 3;
+
   private final BatterySensor sensor;
   private final long periodMs;
   private final List<BatterySample> history = new ArrayList<>();
   private List<BatterySample> interval = new ArrayList<>();
+  private List<BatterySample> idle = Collections.emptyList();
   private Thread thread;
   private volatile String problem = "nothing was measured yet";
 
@@ -47,9 +52,45 @@ public final class BatteryMeter implements EnergyMeter {
     abandon();
     take(interval);
     remember(interval);
-    BatteryFigure figure = BatteryFigure.of(interval, CurrentCalibration.of(history));
+    CurrentCalibration calibration = CurrentCalibration.of(history);
+    BatteryFigure figure = BatteryFigure.of(interval, calibration, median(idle, calibration));
     problem = figure.problem();
+    if (figure.unitChanged()) {
+      history.clear();
+      idle = Collections.emptyList();
+    }
     return figure.energy();
+  }
+
+  @Override
+  public synchronized void measureIdle(double seconds, BooleanSupplier enough) {
+    List<BatterySample> samples = new ArrayList<>();
+    take(samples);
+    long readings = Math.round(seconds * 1000 / periodMs);
+    boolean useful = samples.get(0).usable() && !samples.get(0).charging();
+    try {
+      for (long taken = 0; useful && taken < readings && !enough.getAsBoolean(); taken++) {
+        Thread.sleep(periodMs);
+        take(samples);
+      }
+    } catch (InterruptedException stopped) {
+      Thread.currentThread().interrupt();
+    }
+    idle = samples;
+    remember(samples);
+  }
+
+  /** Median power of readings, in watts; NaN: too few say anything. */
+  private static double median(List<BatterySample> samples, CurrentCalibration calibration) {
+    List<Double> watts = new ArrayList<>();
+    for (BatterySample sample : samples) {
+      double power = calibration.watts(sample);
+      if (!Double.isNaN(power)) {
+        watts.add(power);
+      }
+    }
+    Collections.sort(watts);
+    return watts.size() < LEAST_IDLE ? Double.NaN : watts.get(watts.size() / 2);
   }
 
   /** Why the last interval has no figure, in words; null if it has one. */

@@ -1,5 +1,7 @@
 package org.pocketfleet.energy;
 
+import java.util.function.BooleanSupplier;
+
 /** The battery where it has a figure; otherwise another meter, and in words why not the battery. */
 public final class BatteryOr implements EnergyMeter {
   private final BatteryMeter battery;
@@ -24,10 +26,12 @@ public final class BatteryOr implements EnergyMeter {
     if (best != null || second == null) {
       return best;
     }
-    return new Energy(
-        second.grossJ(),
-        second.idleJ(),
-        second.method(),
-        second.source() + "; not the battery: " + battery.problem());
+    return second.flagged("not the battery: " + battery.problem());
+  }
+
+  @Override
+  public void measureIdle(double seconds, BooleanSupplier enough) {
+    battery.measureIdle(seconds, enough);
+    other.measureIdle(seconds, enough);
   }
 }

@@ -5,6 +5,11 @@ public final class BatterySample {
   /** What Android answers for a figure that the device does not have. */
   public static final long ABSENT = Integer.MIN_VALUE;
 
+  /** No phone's battery gives less or more; other figures are in another unit, or none. */
+  private static final int LEAST_MV = 2_000;
+
+  private static final int MOST_MV = 30_000;
+
   private final long timeNs;
   private final long current;
   private final int voltageMv;
@@ -63,6 +68,10 @@ public final class BatterySample {
   /** Whether current and voltage are figures at all. */
   public boolean usable() {
     // Some gauges say 0 or the smallest int for "cannot tell"; some give the smallest long.
-    return current != ABSENT && current != Long.MIN_VALUE && current != 0 && voltageMv > 0;
+    return current != ABSENT
+        && current != Long.MIN_VALUE
+        && current != 0
+        && voltageMv >= LEAST_MV
+        && voltageMv <= MOST_MV;
   }
 }

@@ -61,6 +61,7 @@ public final class ModelMeter implements EnergyMeter {
         idleJ,
         "modelled",
         String.format(
-            Locale.ROOT, "CPU time × %s W per core + %s W idle (%s)", busyWPerCore, idleW, source));
+            Locale.ROOT, "CPU time × %s W per core + %s W idle (%s)", busyWPerCore, idleW, source),
+        "device");
   }
 }

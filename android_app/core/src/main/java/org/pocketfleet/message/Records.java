@@ -73,6 +73,26 @@ public final class Records {
   public static final String PEAK_MEMORY_BYTES = "peak-memory-bytes";
   public static final String ENERGY_J = "energy-j";
   public static final String ENERGY_IDLE_J = "energy-idle-j";
+
+  /** Joules of this task's download, and of the wait before it. */
+  public static final String ENERGY_DOWNLOAD_J = "energy-download-j";
+
+  public static final String ENERGY_DOWNLOAD_IDLE_J = "energy-download-idle-j";
+  public static final String ENERGY_WAIT_J = "energy-wait-j";
+  public static final String ENERGY_WAIT_IDLE_J = "energy-wait-idle-j";
+
+  /** About {@link #ENERGY_J}. */
+  public static final String ENERGY_RATE_HZ = "energy-rate-hz";
+
+  public static final String ENERGY_COVERAGE = "energy-coverage";
+  public static final String ENERGY_UNCERTAINTY_J = "energy-uncertainty-j";
+
+  /** As the task's work began and ended. */
+  public static final String TEMPERATURE_START_C = "temperature-start-c";
+
+  public static final String TEMPERATURE_END_C = "temperature-end-c";
+  public static final String BATTERY_START_PERCENT = "battery-start-percent";
+  public static final String BATTERY_END_PERCENT = "battery-end-percent";
   public static final String EVAL_LOSS = "eval-loss";
   public static final String EVAL_ACCURACY = "eval-accuracy";
   public static final String EVALUATE_S = "evaluate-s";
@@ -105,6 +125,18 @@ public final class Records {
   public static final String CHARGING = "charging";
   public static final String ENERGY_METHOD = "energy-method";
   public static final String ENERGY_SOURCE = "energy-source";
+  public static final String ENERGY_COVERS = "energy-covers";
+
+  /** A flag a line; the phase and a colon before it where it is not about the task's own. */
+  public static final String ENERGY_FLAGS = "energy-flags";
+
+  /** What was as warm as the temperatures say. */
+  public static final String TEMPERATURE_SOURCE = "temperature-source";
+
+  /** What governs the processor's clock, and the version of the client. */
+  public static final String GOVERNOR = "governor";
+
+  public static final String BUILD = "build";
 
   /** What the transport adds to the metrics of a reply. */
   public static final String DOWNLOAD_S = "download-s";
@@ -113,6 +145,8 @@ public final class Records {
   public static final String PREVIOUS_UPLOAD_S = "previous-upload-s";
   public static final String PREVIOUS_UPLOAD_BYTES = "previous-upload-bytes";
   public static final String PREVIOUS_UPLOAD_ROUND = "previous-upload-round";
+  public static final String PREVIOUS_UPLOAD_ENERGY_J = "previous-upload-energy-j";
+  public static final String PREVIOUS_UPLOAD_ENERGY_IDLE_J = "previous-upload-energy-idle-j";
 
   private Records() {}
 }

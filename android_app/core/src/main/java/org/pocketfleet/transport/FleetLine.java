@@ -13,6 +13,8 @@ public final class FleetLine {
    *
    * @param stop set when the client is to leave
    * @param trouble hears, in words for people, what the line deals with itself
+   * @param phase hears when a download, an upload and waiting begin; see {@link
+   *     org.pocketfleet.energy.Phases}
    * @throws SettingsException the server's address or the authority's certificate is none
    */
   public static Transport open(
@@ -20,7 +22,8 @@ public final class FleetLine {
       NodeKey key,
       StateDirectory state,
       StopSignal stop,
-      Consumer<String> trouble)
+      Consumer<String> trouble,
+      Consumer<String> phase)
       throws SettingsException {
     ServerClock clock = new ServerClock(config.localTime());
     TlsTrust trust = config.insecure() ? null : TlsTrust.of(config.caPem(), config.pinnedKeys());
@@ -36,6 +39,6 @@ public final class FleetLine {
             stop,
             trouble);
     return new FleetTransport(
-        session, state, clock, config.maxMessageBytes(), config.leaveWithinSeconds());
+        session, state, clock, config.maxMessageBytes(), config.leaveWithinSeconds(), phase);
   }
 }

@@ -5,8 +5,10 @@ import java.nio.ByteBuffer;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import org.pocketfleet.Events;
 import org.pocketfleet.PocketfleetException;
+import org.pocketfleet.energy.Phases;
 import org.pocketfleet.fleet.ConfirmMessageReceivedRequest;
 import org.pocketfleet.fleet.ConfirmMessageReceivedResponse;
 import org.pocketfleet.fleet.Metadata;
@@ -42,6 +44,7 @@ final class FleetTransport implements Transport {
   private final StateDirectory state;
   private final ServerClock clock;
   private final long maxMessageBytes;
+  private final Consumer<String> phase;
   private final Crew crew = new Crew();
   private final ReplySender sender;
 
@@ -56,14 +59,17 @@ final class FleetTransport implements Transport {
    *
    * @param maxMessageBytes most bytes of arrays to accept in one message
    * @param leaveWithinS how long {@link #close} waits for the server to look at the last reply
+   * @param phase hears when a download, an upload and waiting begin
    */
   FleetTransport(
       Session session,
       StateDirectory state,
       ServerClock clock,
       long maxMessageBytes,
-      double leaveWithinS) {
+      double leaveWithinS,
+      Consumer<String> phase) {
     this.session = session;
+    this.phase = phase;
     this.state = state;
     this.clock = clock;
     this.maxMessageBytes = maxMessageBytes;
@@ -77,6 +83,7 @@ final class FleetTransport implements Transport {
 
   @Override
   public Envelope pull() throws PocketfleetException {
+    phase.accept(Phases.WAIT);
     byte[] saved = state.task();
     if (saved != null) {
       try {
@@ -140,7 +147,9 @@ final class FleetTransport implements Transport {
       state.forgetTask();
       Long ofRound = round;
       round = null;
+      phase.accept(Phases.UPLOAD);
       boolean sent = sender.send(reply, ofRound);
+      phase.accept(Phases.WAIT);
       unsaved = null;
       state.forgetReply();
       return sent;
@@ -179,6 +188,7 @@ final class FleetTransport implements Transport {
   /** Fetches a message's content; one without usable content is answered, or dropped, here. */
   private Envelope open(Metadata metadata, boolean resumed) throws PocketfleetException {
     Traffic traffic = new Traffic();
+    phase.accept(Phases.DOWNLOAD);
     long start = System.nanoTime();
     TaskDecoder decoder =
         new TaskDecoder(
@@ -199,6 +209,7 @@ final class FleetTransport implements Transport {
       return null;
     }
     double downloadS = (System.nanoTime() - start) / 1e9;
+    phase.accept(Phases.NONE);
     Events.info(
         "event=task kind=%s round=%d run=%s download-s=%.3f bytes=%d resumed=%s",
         task.kind(),

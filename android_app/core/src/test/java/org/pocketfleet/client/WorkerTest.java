@@ -9,6 +9,7 @@ import static org.junit.Assert.assertTrue;
 
 import java.io.File;
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -31,6 +32,7 @@ import org.pocketfleet.energy.ModelMeter;
 import org.pocketfleet.message.Records;
 import org.pocketfleet.message.Reply;
 import org.pocketfleet.message.Task;
+import org.pocketfleet.readiness.Conditions;
 import org.pocketfleet.tensor.Codec;
 import org.pocketfleet.tensor.DType;
 import org.pocketfleet.tensor.Tensor;
@@ -110,7 +112,11 @@ public class WorkerTest {
               Arrays.asList(
                   ("num-examples examples-processed steps planned-steps train-loss train-s"
                           + " features-s prepare-s cpu-s peak-memory-bytes energy-j"
-                          + " energy-idle-j")
+                          + " energy-idle-j energy-download-j energy-download-idle-j energy-wait-j"
+                          + " energy-wait-idle-j previous-upload-energy-j"
+                          + " previous-upload-energy-idle-j energy-rate-hz energy-coverage"
+                          + " energy-uncertainty-j temperature-start-c temperature-end-c"
+                          + " battery-start-percent battery-end-percent")
                       .split(" ", -1)));
       assertEquals(expected, reply.metrics().keySet());
       assertEquals(77L, reply.metrics().get("num-examples"));
@@ -124,8 +130,16 @@ public class WorkerTest {
       assertTrue((double) reply.metrics().get("energy-j") >= idleJ);
       assertEquals(before.keySet(), reply.arrays().keySet());
       assertEquals(
-          new LinkedHashSet<>(Arrays.asList("name", "energy-method", "energy-source", "runtime")),
+          new LinkedHashSet<>(
+              Arrays.asList(
+                  ("name runtime energy-method energy-source energy-covers energy-flags"
+                          + " temperature-source governor build")
+                      .split(" ", -1))),
           reply.info().keySet());
+      assertEquals("device", reply.info().get("energy-covers"));
+      assertEquals(1.0, reply.metrics().get("energy-coverage"));
+      assertEquals(-1.0, reply.metrics().get("energy-rate-hz"));
+      assertEquals(-1.0, reply.metrics().get("temperature-start-c"));
       assertEquals("modelled", reply.info().get("energy-method"));
       assertEquals(
           "CPU time × 2.0 W per core + 1.0 W idle (a test)", reply.info().get("energy-source"));
@@ -263,11 +277,77 @@ public class WorkerTest {
       Reply reply =
           worker.handle(new Task(Records.EVALUATE, initial("whole"), Collections.emptyMap()));
       assertEquals(
-          "[num-examples, eval-loss, eval-accuracy, evaluate-s, energy-j, energy-idle-j]",
-          reply.metrics().keySet().toString());
+          Arrays.asList("num-examples", "eval-loss", "eval-accuracy", "evaluate-s", "energy-j"),
+          new ArrayList<>(reply.metrics().keySet()).subList(0, 5));
       assertEquals(77L, reply.metrics().get("num-examples"));
       assertEquals(-1.0, reply.metrics().get("energy-j"));
       assertEquals("none", reply.info().get("energy-method"));
+    }
+  }
+
+  @Test
+  public void whatHappensAroundTheTaskIsMeasuredToo() throws Exception {
+    double[] power = {0};
+    EnergyMeter meter =
+        new EnergyMeter() {
+          @Override
+          public void start() {}
+
+          @Override
+          public Energy stop() {
+            String method = power[0] < 0 ? "modelled" : "battery";
+            return new Energy(power[0], 1, method, "a gauge", "device").flagged("odd " + power[0]);
+          }
+        };
+    double[] percent = {80};
+    WorkerSettings settings =
+        settings()
+            .meter(meter)
+            .build("client 1.2")
+            .conditions(
+                () ->
+                    new Conditions.Builder()
+                        .batteryPercent(percent[0]--)
+                        .batteryTemperatureC(31.5)
+                        .build())
+            .build();
+    try (Worker worker = Worker.open(whole(), settings)) {
+      power[0] = 3;
+      worker.phase("wait");
+      worker.phase("download");
+      power[0] = -4;
+      Reply reply =
+          worker.handle(new Task(Records.QUERY, Collections.emptyMap(), Collections.emptyMap()));
+      assertEquals("client 1.2", reply.info().get("build"));
+      worker.phase("upload");
+      power[0] = 5;
+      worker.phase("wait");
+      power[0] = 7;
+      worker.phase("download");
+      power[0] = 9;
+      reply = worker.handle(train(initial("whole")));
+      Map<String, Object> metrics = reply.metrics();
+      assertEquals(10.0, metrics.get("energy-wait-j"));
+      assertEquals(2.0, metrics.get("energy-wait-idle-j"));
+      assertEquals(9.0, metrics.get("energy-download-j"));
+      assertEquals(5.0, metrics.get("previous-upload-energy-j"));
+      assertEquals(9.0, metrics.get("energy-j"));
+      assertEquals(80.0, metrics.get("battery-start-percent"));
+      assertEquals(79.0, metrics.get("battery-end-percent"));
+      assertEquals(31.5, metrics.get("temperature-end-c"));
+      assertEquals(
+          "odd 9.0\ndownload: odd 9.0\nwait: odd 3.0\nwait: odd 7.0\nupload: odd 5.0",
+          reply.info().get("energy-flags"));
+      worker.phase("wait");
+      power[0] = -4;
+      worker.phase("download");
+      power[0] = 9;
+      reply = worker.handle(train(initial("whole")));
+      assertEquals("of another method", -1.0, reply.metrics().get("energy-wait-j"));
+      assertEquals("of an earlier reply", -1.0, reply.metrics().get("previous-upload-energy-j"));
+      assertEquals(
+          "odd 9.0\ndownload: odd 9.0\nwait: left out, as it was modelled",
+          reply.info().get("energy-flags"));
     }
   }
 

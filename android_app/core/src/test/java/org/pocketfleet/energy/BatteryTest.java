@@ -37,7 +37,7 @@ public class BatteryTest {
   }
 
   private static BatteryFigure figure(List<BatterySample> samples) {
-    return BatteryFigure.of(samples, CurrentCalibration.of(samples));
+    return BatteryFigure.of(samples, CurrentCalibration.of(samples), Double.NaN);
   }
 
   @Test
@@ -50,6 +50,10 @@ public class BatteryTest {
         assertEquals(expected, figure.energy().grossJ(), 1e-6);
         assertTrue(Double.isNaN(figure.energy().idleJ()));
         assertEquals("battery", figure.energy().method());
+        assertEquals("device", figure.energy().covers());
+        assertEquals(1.0, figure.energy().rateHz(), 0.02);
+        assertEquals(1.0, figure.energy().coverage(), 1e-9);
+        assertTrue(figure.energy().flags().isEmpty());
         String source = figure.energy().source();
         assertTrue(source, source.contains("1.0 Hz, coverage 100 %"));
         assertTrue(source, source.contains(Math.abs(unitsPerAmpere) == 1e6 ? "µA" : "mA"));
@@ -113,6 +117,9 @@ public class BatteryTest {
       samples.add(sample(i, -400_000 - 1000L * (i / 15), NONE, false));
     }
     assertTrue(figure(samples).energy().source().contains("poor"));
+    assertEquals(
+        "[the gauge is slow: most readings repeat the one before]",
+        figure(samples).energy().flags().toString());
   }
 
   @Test
@@ -125,6 +132,10 @@ public class BatteryTest {
     BatteryFigure figure = figure(samples);
     assertEquals(97 * 0.55 * VOLTS, figure.energy().grossJ(), 0.5);
     assertTrue(figure.energy().source().contains("coverage 97 %"));
+    assertEquals(0.97, figure.energy().coverage(), 1e-9);
+    assertEquals(
+        "[power came from outside for a while, readings cover 97 % of the interval]",
+        figure.energy().flags().toString());
     for (int i = 20; i < 60; i++) {
       samples.set(i, sample(i, 900_000, NONE, true));
     }
@@ -141,6 +152,100 @@ public class BatteryTest {
     }
     assertNull(figure(samples).energy());
     assertTrue(figure(samples).problem().contains("cover only"));
+  }
+
+  @Test
+  public void overflowsAndVoltagesOfNoPhoneAreNoReadings() {
+    List<BatterySample> samples = gauge(100, -1e6, 0, false);
+    samples.set(30, sample(30, Integer.MAX_VALUE, NONE, false));
+    samples.set(60, new BatterySample(60_000_000_000L, -500_000, 4_000_000, NONE, false));
+    samples.set(80, new BatterySample(80_000_000_000L, -500_000, 4, NONE, false));
+    BatteryFigure figure = figure(samples);
+    assertEquals(94 * 0.55 * VOLTS, figure.energy().grossJ(), 0.5);
+    assertEquals(0.94, figure.energy().coverage(), 1e-9);
+  }
+
+  @Test
+  public void oneSlipDoesNotDecideTheUnit() {
+    // The mean of these would be taken for µA, and the phone for one of a few milliwatts.
+    List<BatterySample> samples = gauge(100, -1e3, 0, false);
+    samples.set(30, sample(30, Integer.MAX_VALUE, NONE, false));
+    assertEquals(98 * 0.55 * VOLTS, figure(samples).energy().grossJ(), 0.5);
+    assertTrue(figure(samples).energy().source().contains("mA"));
+  }
+
+  @Test
+  public void unitThatChangesGivesNoFigure() {
+    List<BatterySample> samples = gauge(100, -1e6, 0, false);
+    for (int i = 95; i <= 100; i++) {
+      samples.set(i, sample(i, -500 - i, NONE, false));
+    }
+    assertNull(figure(samples).energy());
+    assertEquals("the battery's gauge changed its unit", figure(samples).problem());
+    assertTrue(figure(samples).unitChanged());
+  }
+
+  @Test
+  public void shortIntervalsAreLeftToOthers() {
+    assertEquals(
+        "the interval is too short for the battery's gauge",
+        figure(gauge(1, 1e6, 0, false)).problem());
+  }
+
+  @Test
+  public void idleShareIsTheMedianPowerBeforehand() throws Exception {
+    long[] tick = {0};
+    boolean[] charging = {false};
+    boolean[] busy = {false};
+    BatteryMeter meter =
+        new BatteryMeter(
+            () -> {
+              long i = tick[0]++;
+              return sample((double) i, (busy[0] ? -800_000 : -200_000) - i, NONE, charging[0]);
+            },
+            1);
+    meter.measureIdle(0.02, () -> false);
+    assertEquals(21, tick[0]);
+    busy[0] = true;
+    Energy energy = interval(meter, tick);
+    double seconds = energy.coverage() * (energy.grossJ() / (0.8 * VOLTS));
+    assertEquals(0.2 * VOLTS * seconds, energy.idleJ(), 0.02 * energy.idleJ());
+    charging[0] = true;
+    long before = tick[0];
+    meter.measureIdle(60, () -> false);
+    assertEquals("a charging phone is not waited for", before + 1, tick[0]);
+    charging[0] = false;
+    assertTrue(Double.isNaN(interval(meter, tick).idleJ()));
+    before = tick[0];
+    meter.measureIdle(60, () -> true);
+    assertEquals("nor is one that is to leave", before + 1, tick[0]);
+  }
+
+  private static Energy interval(BatteryMeter meter, long[] tick) throws Exception {
+    long before = tick[0];
+    meter.start();
+    while (tick[0] < before + 20) {
+      Thread.sleep(1);
+    }
+    return meter.stop();
+  }
+
+  @Test
+  public void afterChangeOfUnitTheGaugeIsLearnedAnew() throws Exception {
+    long[] tick = {0};
+    long[] unit = {1000};
+    BatteryMeter meter =
+        new BatteryMeter(
+            () -> {
+              long i = tick[0]++;
+              return sample((double) i, -unit[0] * (500 + i % 7), NONE, false);
+            },
+            1);
+    assertTrue(interval(meter, tick).source().contains("µA"));
+    unit[0] = 1;
+    assertNull(interval(meter, tick));
+    assertEquals("the battery's gauge changed its unit", meter.problem());
+    assertTrue(interval(meter, tick).source().contains("mA"));
   }
 
   @Test
@@ -201,15 +306,16 @@ public class BatteryTest {
           long i = tick[0]++;
           return sample((double) i, -500_000 - i, NONE, charging[0]);
         };
-    Energy modelled = new Energy(2, 1, "modelled", "a model");
+    Energy modelled = new Energy(2, 1, "modelled", "a model", "device");
     assertEquals("battery", measure(sensor, tick, modelled).method());
     charging[0] = true;
     Energy energy = measure(sensor, tick, modelled);
     assertEquals("modelled", energy.method());
     assertEquals(2, energy.grossJ(), 0);
-    assertTrue(
-        energy.source(),
-        energy.source().startsWith("a model; not the battery: the device was charging"));
+    assertEquals("a model", energy.source());
+    assertEquals(
+        "[not the battery: the device was charging, so the battery does not show what it used]",
+        energy.flags().toString());
     assertNull(measure(sensor, tick, null));
   }
 

@@ -21,6 +21,9 @@ public class ModelMeterTest {
     assertEquals(15 + 30, energy.grossJ(), 1e-9);
     assertEquals(15, energy.idleJ(), 1e-9);
     assertEquals("modelled", energy.method());
+    assertEquals("device", energy.covers());
+    assertEquals(1, energy.coverage(), 0);
+    assertTrue(Double.isNaN(energy.rateHz()));
     assertEquals("CPU time × 2.0 W per core + 1.5 W idle (a book)", energy.source());
   }
 

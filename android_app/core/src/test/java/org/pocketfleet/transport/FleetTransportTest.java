@@ -158,6 +158,34 @@ public class FleetTransportTest {
   }
 
   @Test
+  public void phasesAreToldInTheirOrder() throws Exception {
+    List<String> phases = Collections.synchronizedList(new ArrayList<>());
+    Handler listening =
+        new Handler() {
+          @Override
+          public Reply handle(Task task) {
+            phases.add("handle");
+            return answer(task);
+          }
+
+          @Override
+          public void phase(String name) {
+            if (phases.isEmpty() || !phases.get(phases.size() - 1).equals(name)) {
+              phases.add(name);
+            }
+          }
+        };
+    try (FakeFleet server = new FakeFleet(Trees.weights(WEIGHTS), null)) {
+      try (Running client = new Running(plain(server), listening)) {
+        until(server::done);
+        until(() -> phases.size() >= 6);
+      }
+    }
+    assertEquals(
+        Arrays.asList("wait", "download", "", "handle", "upload", "wait"), phases.subList(0, 6));
+  }
+
+  @Test
   public void spoiltObjectsAreAnsweredWithAnError() throws Exception {
     StoredObject root = Trees.weights(WEIGHTS);
     for (String how : new String[] {"altered", "truncated", "empty", "missing"}) {

@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.pocketfleet.message.Records;
+import org.pocketfleet.readiness.Conditions;
 
 /** What Linux tells of a device's memory and battery; nothing where there is nothing to tell. */
 final class LinuxFacts {
@@ -47,6 +48,26 @@ final class LinuxFacts {
       facts.put(Records.CHARGING, charging || powered);
     }
     return facts;
+  }
+
+  /** The battery's charge and temperature as they are now, where there is one. */
+  static Conditions conditions(File supplies) {
+    Conditions.Builder conditions = new Conditions.Builder();
+    Object percent = of(supplies, MEMORY).get(Records.BATTERY_PERCENT);
+    if (percent instanceof Double) {
+      conditions.batteryPercent((double) percent);
+    }
+    File[] found = supplies.listFiles();
+    for (File supply : found == null ? new File[0] : found) {
+      String tenths = read(new File(supply, "temp"));
+      boolean own =
+          read(new File(supply, "type")).equals("Battery")
+              && read(new File(supply, "scope")).matches("|System");
+      if (own && tenths.matches("-?\\d{1,4}")) {
+        conditions.batteryTemperatureC(Integer.parseInt(tenths) / 10.0);
+      }
+    }
+    return conditions.build();
   }
 
   private static String read(File file) {

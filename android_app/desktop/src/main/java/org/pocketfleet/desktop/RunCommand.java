@@ -100,6 +100,8 @@ final class RunCommand {
             .cacheFeatures(!options.has("--no-feature-cache"))
             .localWeights(new File(config.stateDirectory(), "weights"))
             .facts(() -> LinuxFacts.of(LinuxFacts.POWER_SUPPLY, LinuxFacts.MEMORY))
+            .conditions(() -> LinuxFacts.conditions(LinuxFacts.POWER_SUPPLY))
+            .build(build())
             .meter(meter(options));
     if (options.has("--threads")) {
       settings.threads(options.count("--threads"));
@@ -121,6 +123,12 @@ final class RunCommand {
             options.number("--power-active-w"),
             "--power-idle-w and --power-active-w")
         : null;
+  }
+
+  /** Version of this program as its jar says; empty: it does not. */
+  private static String build() {
+    String version = RunCommand.class.getPackage().getImplementationVersion();
+    return version == null ? "" : version;
   }
 
   private static String stem(File file) {

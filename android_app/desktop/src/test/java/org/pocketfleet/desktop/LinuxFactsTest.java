@@ -1,6 +1,7 @@
 package org.pocketfleet.desktop;
 
 import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertTrue;
 
 import java.io.File;
 import java.io.IOException;
@@ -12,6 +13,7 @@ import java.util.Map;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
+import org.pocketfleet.readiness.Conditions;
 
 public class LinuxFactsTest {
   @Rule public final TemporaryFolder folder = new TemporaryFolder();
@@ -34,6 +36,17 @@ public class LinuxFactsTest {
     assertEquals(battery(41, false), facts());
     supply("AC", "type", "Mains", "online", "1");
     assertEquals(battery(41, true), facts());
+  }
+
+  @Test
+  public void conditionsAreThoseOfTheOwnBattery() throws IOException {
+    supply("BAT0", "type", "Battery", "capacity", "41", "status", "Full", "temp", "312");
+    supply("mouse", "type", "Battery", "capacity", "90", "scope", "Device", "temp", "200");
+    Conditions conditions = LinuxFacts.conditions(folder.getRoot());
+    assertEquals(41, conditions.batteryPercent(), 0);
+    assertEquals(31.2, conditions.batteryTemperatureC(), 1e-9);
+    File none = new File(folder.getRoot(), "none");
+    assertTrue(Double.isNaN(LinuxFacts.conditions(none).batteryPercent()));
   }
 
   @Test

@@ -1,0 +1,130 @@
+package org.pocketfleet.client;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Paths;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.pocketfleet.energy.Energy;
+import org.pocketfleet.energy.Phases;
+import org.pocketfleet.message.Records;
+import org.pocketfleet.readiness.Conditions;
+
+/**
+ * What a reply says of joules and of the conditions they were used under. One source speaks for all
+ * phases of a reply: a figure of another method than the task's own is left out, and that is said.
+ */
+final class EnergyReport {
+  private static final double NOT_KNOWN = -1;
+  private static final String GOVERNOR_FILE =
+      "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
+
+  private final Map<String, Object> metrics = new LinkedHashMap<>();
+  private final Map<String, Object> info = new LinkedHashMap<>();
+  private final List<String> flags = new ArrayList<>();
+
+  private EnergyReport() {}
+
+  /**
+   * The report of a task that was done.
+   *
+   * @param phases what has used which joules since the last report; they are forgotten
+   * @param own the task's own phase
+   * @param before conditions as the task began
+   * @param settings where the conditions now come from
+   */
+  static EnergyReport of(Phases phases, String own, Conditions before, WorkerSettings settings) {
+    EnergyReport report = new EnergyReport();
+    Energy energy = phases.take(own);
+    String method = energy == null ? "none" : energy.method();
+    if (energy != null) {
+      report.flags.addAll(energy.flags());
+    }
+    report.joules(energy, Records.ENERGY_J, Records.ENERGY_IDLE_J);
+    report.other(phases, Phases.DOWNLOAD, method);
+    report.other(phases, Phases.WAIT, method);
+    report.other(phases, Phases.UPLOAD, method);
+    report.put(Records.ENERGY_RATE_HZ, energy == null ? Double.NaN : energy.rateHz());
+    report.put(Records.ENERGY_COVERAGE, energy == null ? Double.NaN : energy.coverage());
+    // Neither a gauge's maker nor a profile says how far their figures may be off.
+    report.put(Records.ENERGY_UNCERTAINTY_J, Double.NaN);
+    Conditions now = settings.conditions();
+    report.put(Records.TEMPERATURE_START_C, before.batteryTemperatureC());
+    report.put(Records.TEMPERATURE_END_C, now.batteryTemperatureC());
+    report.put(Records.BATTERY_START_PERCENT, before.batteryPercent());
+    report.put(Records.BATTERY_END_PERCENT, now.batteryPercent());
+    report.info.put(Records.ENERGY_METHOD, method);
+    report.info.put(Records.ENERGY_SOURCE, source(phases, energy));
+    report.info.put(Records.ENERGY_COVERS, energy == null ? "" : energy.covers());
+    report.info.put(Records.ENERGY_FLAGS, String.join("\n", report.flags));
+    report.info.put(Records.TEMPERATURE_SOURCE, "battery");
+    report.info.put(Records.GOVERNOR, governor());
+    report.info.put(Records.BUILD, settings.build());
+    return report;
+  }
+
+  /** Figures, for a reply's metrics. */
+  Map<String, Object> metrics() {
+    return metrics;
+  }
+
+  /** Words, for a reply's info. */
+  Map<String, Object> info() {
+    return info;
+  }
+
+  private void other(Phases phases, String phase, String method) {
+    Energy energy = phases.take(phase);
+    boolean alike = energy != null && energy.method().equals(method);
+    if (energy != null && !alike) {
+      flags.add(phase + ": left out, as it was " + energy.method());
+    }
+    if (alike) {
+      for (String flag : energy.flags()) {
+        flags.add(phase + ": " + flag);
+      }
+    }
+    Energy told = alike ? energy : null;
+    switch (phase) {
+      case Phases.DOWNLOAD:
+        joules(told, Records.ENERGY_DOWNLOAD_J, Records.ENERGY_DOWNLOAD_IDLE_J);
+        break;
+      case Phases.WAIT:
+        joules(told, Records.ENERGY_WAIT_J, Records.ENERGY_WAIT_IDLE_J);
+        break;
+      default:
+        joules(told, Records.PREVIOUS_UPLOAD_ENERGY_J, Records.PREVIOUS_UPLOAD_ENERGY_IDLE_J);
+        break;
+    }
+  }
+
+  private void joules(Energy energy, String gross, String idle) {
+    put(gross, energy == null ? Double.NaN : energy.grossJ());
+    put(idle, energy == null ? Double.NaN : energy.idleJ());
+  }
+
+  /** A metric cannot be absent, nor NaN. */
+  private void put(String name, double value) {
+    metrics.put(name, Double.isNaN(value) ? NOT_KNOWN : value);
+  }
+
+  private static String source(Phases phases, Energy energy) {
+    if (!phases.metered()) {
+      return "this client has no energy source";
+    }
+    return energy == null ? "the energy source failed during this interval" : energy.source();
+  }
+
+  /** What governs the processor's clock; empty where the system does not tell. */
+  private static String governor() {
+    try {
+      byte[] name = Files.readAllBytes(Paths.get(GOVERNOR_FILE));
+      return new String(name, StandardCharsets.US_ASCII).trim();
+    } catch (IOException | SecurityException notTold) {
+      return "";
+    }
+  }
+}
