@@ -5,7 +5,8 @@ of real devices: ``fleet push``, ``fleet calibrate`` (one after the other), ``pl
 clients that ``fleet start`` has started. The images are noise: times do not depend on them. The plan is made before the
 run, from the calibration alone, and the run's own measurements are compared with it.
 
-Control groups need a root that may make them (version 1 or 2). Nothing else should run on the core (``--core``).
+Control groups need a root that may make them (version 1 or 2). The groups, and that of the server, go before all
+other work of the machine, so that a device gets its share at any time.
 
     .venv/bin/python benchmarks/plan_accuracy.py --core 1
     .venv/bin/python benchmarks/plan_accuracy.py --core 1 --rounds 20 --write docs/planning.md
@@ -18,6 +19,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -37,9 +39,9 @@ from benchmarks.papers.cases import ROOT, write_section
 from python_server.run_reader import RunReader
 from python_server.run_rows import PREDICTED
 
-QUOTAS = {"quarter": 0.25, "fifth": 0.2, "seventh": 0.14, "tenth": 0.1}
-"""Shares of one core; together less than one, so that no device waits for another."""
-SAMPLES = {"quarter": 320, "fifth": 320, "seventh": 160, "tenth": 160}
+QUOTAS = {"a": 0.16, "b": 0.12, "c": 0.08, "d": 0.06}
+"""Shares of one core; together less than half of it, so that no device waits for another."""
+SAMPLES = {"a": 320, "b": 320, "c": 160, "d": 160}
 PERIOD_US = 20_000
 CGROUP_V1, CGROUP_V2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
 
@@ -61,7 +63,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Do it all, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--epochs", type=int, default=2, help="local epochs E")
+    parser.add_argument("--epochs", type=int, default=20, help="local epochs E")
     parser.add_argument("--seconds", type=float, default=5.0, help="of calibration, for each figure")
     parser.add_argument("--core", type=int, help="keep everything on this core")
     parser.add_argument("--work", type=Path, help="folder for data and runs; kept")
@@ -69,14 +71,18 @@ def main(words: Sequence[str] | None = None) -> int:
     options = parser.parse_args(words)
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     with tempfile.TemporaryDirectory() as temporary:
         work = (options.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        groups = {name: quota_group(name, share) for name, share in QUOTAS.items()}
+        server = control_group("server")
+        groups = {name: control_group(name, share) for name, share in QUOTAS.items()}
         try:
+            (server / "cgroup.procs").write_text(str(os.getpid()))
             rows, summary = compared(work, groups, options)
         finally:
-            for group in groups.values():
+            (server.parent / "cgroup.procs").write_text(str(os.getpid()))
+            for group in (server, *groups.values()):
                 group.rmdir()
     for row in rows:
         print("  ".join(f"{key}: {value}" for key, value in row.items()))
@@ -173,18 +179,20 @@ def pocketfleet(work: Path, *words: str) -> str:
     return subprocess.run(command, cwd=work, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def quota_group(name: str, share: float) -> Path:
-    """Make a control group with a share of one core."""
+def control_group(name: str, share: float = 0.0) -> Path:
+    """Make a control group that goes before other work, with a share of one core; 0: with all that it wants."""
     old = CGROUP_V1.is_dir()
     group = (CGROUP_V1 if old else CGROUP_V2) / f"pocketfleet-{name}-{os.getpid()}"
+    quota_us = int(share * PERIOD_US)
+    settings = {"cpu.shares": "65536"} if old else {"cpu.weight": "10000"}
+    if share and old:
+        settings |= {"cpu.cfs_period_us": str(PERIOD_US), "cpu.cfs_quota_us": str(quota_us)}
+    elif share:
+        settings |= {"cpu.max": f"{quota_us} {PERIOD_US}"}
     try:
         group.mkdir()
-        quota_us = int(share * PERIOD_US)
-        if old:
-            (group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
-            (group / "cpu.cfs_quota_us").write_text(str(quota_us))
-        else:
-            (group / "cpu.max").write_text(f"{quota_us} {PERIOD_US}")
+        for file, value in settings.items():
+            (group / file).write_text(value)
     except OSError as error:
         raise SystemExit(f"{group}: {error.strerror}; this needs the right to make control groups") from None
     return group

@@ -259,6 +259,11 @@ def _power(
         busy = next(
             (each["cpu_s"] / each["wall_s"] for each in usual.power if each["threads"] and each["wall_s"]), busy
         )
+        counted = usual.counted_power
+        if len(counted) == 1 and counted[0]["threads"]:
+            sample = counted[0]
+            idle_w = profile.power.idle_w if sample["idle_j"] is None else sample["idle_j"] / sample["wall_s"]
+            return idle_w, sample["energy_j"] / sample["wall_s"], f"{sample['source']}, in training on {usual.when}"
         try:
             fit = usual.power_fit()
         except PowerFitError as error:
