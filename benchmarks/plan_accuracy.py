@@ -104,25 +104,46 @@ def compared(work: Path, groups: dict[str, Path], options: argparse.Namespace) -
         pocketfleet(work, "train", "e.toml", "--inventory", "fleet.toml")
     finally:
         pocketfleet(work, "fleet", "stop")
-    return table(plan, max((work / "runs").iterdir(), key=lambda run: run.stat().st_mtime))
+    return table(plan, next((work / "runs").iterdir()), calibrated_ms(work))
 
 
-def table(plan: dict[str, Any], run: Path) -> tuple[list[dict[str, str]], str]:
-    """Return predicted and observed times of devices and rounds."""
+def table(plan: dict[str, Any], run: Path, calibrated: dict[str, float]) -> tuple[list[dict[str, str]], str]:
+    """Return predicted and observed times of devices and rounds.
+
+    ``calibrated`` is the processor time of a step by device, in milliseconds: it tells how much of what a plan is off
+    by is that the machine itself was slower in the run than when it was calibrated.
+    """
     with RunReader(run) as reader:
         rounds = [row.wall_s for row in reader.rounds() if row.round]
         device_rounds = reader.device_rounds()
         kept = [row for row in reader.measurements() if row.method == PREDICTED]
     assert any(row.quantity == "round time" and not row.device for row in kept), "the run has kept no plan"
-    rows = []
+    rows, slowest_s = [], 0.0
     for each in plan["devices"]:
-        own = [row for row in device_rounds if row.name == each["name"]]
-        train_s = statistics.median(row.train_s or 0.0 for row in own)
-        rows.append(line(f"{each['name']}: training", each["train_s"], train_s, [row.train_s or 0.0 for row in own]))
+        name, own = each["name"], [row for row in device_rounds if row.name == each["name"]]
+        step_ms = statistics.median(1000 * (row.cpu_s or 0.0) / (row.steps or 1) for row in own)
+        seconds = [row.train_s or 0.0 for row in own]
+        row = line(f"{name} ({QUOTAS[name]:.0%}): training", each["train_s"], statistics.median(seconds), seconds)
+        slowest_s = max(slowest_s, each["train_s"] * step_ms / calibrated[name])
+        rows.append({**row, "processor ms a step: calibrated, in the run": f"{calibrated[name]:.2f}, {step_ms:.2f}"})
     observed = statistics.median(rounds)
-    rows.append(line("a round of the fleet", plan["round_s"], observed, rounds))
-    off = abs(plan["round_s"] / observed - 1)
-    return rows, f"the plan's round is {off:.1%} off the median of {len(rounds)} rounds ({sum(rounds):.0f} s in all)"
+    rows.append({**line("a round of the fleet", plan["round_s"], observed, rounds), list(rows[0])[-1]: ""})
+    beside_s = plan["round_s"] - max(each["train_s"] for each in plan["devices"])
+    off, without = plan["round_s"] / observed - 1, (slowest_s + beside_s) / observed - 1
+    return rows, (
+        f"the plan's round is {off:+.1%} off the median of {len(rounds)} rounds ({sum(rounds):.0f} s in all); with the "
+        f"processor time that steps took in the run it would be {without:+.1%} off"
+    )
+
+
+def calibrated_ms(work: Path) -> dict[str, float]:
+    """Return the processor time of a step as calibrated, by device."""
+    found = {}
+    for entry in json.loads((work / "fleet.calibration.json").read_text())["calibrations"]:
+        measured = entry["measured"]
+        busy = next(each for each in measured["power"] if each["threads"])
+        found[entry["device"]] = measured["steps"][""]["ms"] * busy["cpu_s"] / busy["wall_s"]
+    return found
 
 
 def line(what: str, predicted: float, observed: float, each: Sequence[float]) -> dict[str, str]:
@@ -169,6 +190,7 @@ def prepare(work: Path, groups: dict[str, Path], options: argparse.Namespace) ->
         )
     (work / "fleet.toml").write_text(text)
     shutil.rmtree(work / "runs", ignore_errors=True)
+    (work / "fleet.calibration.json").unlink(missing_ok=True)
 
 
 def pocketfleet(work: Path, *words: str) -> str:
