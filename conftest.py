@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Callable
 
 import hypothesis
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from edge_client.energy.rig_test import Clock, Tree
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -140,3 +144,19 @@ def head_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         measure=False,
     )
     return path
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[[Tree], Path]:
+    """Return a function that writes attributes of ``/sys`` under a folder of the test's, and returns that."""
+    from edge_client.energy.rig_test import write_tree
+
+    return lambda files: write_tree(tmp_path, files)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock that stands still until it is moved."""
+    from edge_client.energy.rig_test import Clock
+
+    return Clock()

@@ -102,6 +102,7 @@ def _print_key(state_directory: Path, form: str) -> None:
 def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Trainer]]) -> None:
     from edge_client.bundle_store import BundleStore
     from edge_client.client import ClientConfig, run_client
+    from edge_client.conditions import cool_down
     from edge_client.energy import find_meter
     from edge_client.feature_cache import FeatureCache
     from edge_client.local_weights import LocalWeights
@@ -152,6 +153,8 @@ def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Train
         make_trainer=make_trainer or Trainer,
     )
     try:
+        if options.cool_down_c is not None:
+            cool_down(options.cool_down_c)
         meter.measure_idle(options.idle_baseline)
         run_client(config, worker.handle, on_phase=worker.phases.enter)
     finally:
@@ -221,6 +224,12 @@ def _parser() -> argparse.ArgumentParser:
         help="before asking for work, measure for so long what the idle device uses; 0: do not (default: %(default)g; "
         "a model needs none)",
     )
+    run.add_argument(
+        "--cool-down-c",
+        type=_celsius,
+        metavar="C",
+        help="before that, wait up to 15 min until the processor is no warmer, so that runs begin alike",
+    )
     run.add_argument("--threads", type=_positive_int, metavar="N", help="threads for training (default: the fastest)")
     run.add_argument(
         "--no-feature-cache",
@@ -276,6 +285,13 @@ def _positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _celsius(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 150:
+        raise argparse.ArgumentTypeError(f"{text} is no temperature to cool down to, in °C")
     return value
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_client.cli import main
+from edge_client.energy import KINDS
 
 if TYPE_CHECKING:
     from conftest import Digits
@@ -52,6 +54,7 @@ def test_key_of_a_running_client(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ["fly"],
         ["run", "--server", "s:1", "--bundle", "b", "--data", "d", "--state", "s", "--threads", "0"],
         ["run", "--server", "s:1", "--bundle", "b", "--data", "d", "--state", "s", "--heartbeat", "nan"],
+        ["run", "--server", "s:1", "--bundle", "b", "--data", "d", "--state", "s", "--cool-down-c", "nan"],
         ["run", "--server", "s:1", "--bundle", "b", "--data", "d", "--state", "s", "--ca", "f", "--insecure"],
     ],
 )
@@ -103,3 +106,26 @@ def test_help_imports_nothing_heavy() -> None:
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("set()")
+
+
+def test_meter_shows_what_is_there_and_what_it_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["meter", "--energy", "model", "--profile", "raspberry_pi_4", "--seconds", "0.05", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["taken"], found["method"], found["covers"]) == ("model", "modelled", "device")
+    assert found["power_w"] >= found["idle_w"] == pytest.approx(3.06)
+    assert {each["kind"] for each in found["sources"]} == set(KINDS)
+    assert all(each["text"] for each in found["sources"])
+    assert main(["meter", "--energy", "model", "--seconds", "0.05"]) == 0
+    printed = capsys.readouterr().out
+    assert "taken: model (asked for); modelled, covers: device" in printed
+    assert "W, of which idle" in printed
+
+
+def test_meter_refuses_what_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "no device profile 'toaster'; there are: " in fails(capsys, 2, "meter", "--profile", "toaster")
+    run = ["run", "--server=s:1", "--insecure", f"--bundle={tmp_path}", f"--data={tmp_path}", f"--state={tmp_path}"]
+    assert "no device profile 'toaster'" in fails(capsys, 2, *run, "--profile=toaster")
+    for wrong in (["--energy", "sun"], ["--seconds", "0"], ["--seconds", "nan"], ["--seconds", "x"]):
+        with pytest.raises(SystemExit) as exit_:
+            main(["meter", *wrong])
+        assert exit_.value.code == 2

@@ -13,7 +13,7 @@ Each SuperNode says what it trains on, on its command line or in the environment
     POCKETFLEET_BUNDLE=cifar.bundle POCKETFLEET_DATA=shard-3.npz flower-supernode ...
 
 Keys: ``bundle``, ``data``, and if wanted ``test-data``, ``name``, ``processor``, ``profile``, ``energy``, ``threads``,
-``trust``.
+``trust``. Idle power is not measured: a SuperNode starts a process for each task, which would wait each time.
 """
 
 from __future__ import annotations
@@ -58,9 +58,6 @@ _NOT_MEASURED: dict[str, Union[int, float]] = {
     PREVIOUS_UPLOAD_ROUND: 0,
 }
 """A SuperNode does the transfers and says nothing about them; stock strategies want the same keys from all clients."""
-
-_IDLE_BASELINE_S = 3.0
-"""Before the first task's work begins, as in `pocketfleet-client run`."""
 
 app = ClientApp()
 
@@ -119,8 +116,6 @@ def _settings(node_config: Mapping[str, object]) -> dict[str, str]:
 def _worker(settings: tuple[tuple[str, str], ...]) -> Worker:
     given = dict(settings)
     profile = given.get("profile", "generic")
-    meter = find_meter(profile, source=given.get("energy", AUTO))
-    meter.measure_idle(_IDLE_BASELINE_S)
     return Worker(
         given["bundle"],
         given["data"],
@@ -128,7 +123,7 @@ def _worker(settings: tuple[tuple[str, str], ...]) -> Worker:
         name=given.get("name", ""),
         processor=given.get("processor", "cpu"),
         profile=profile,
-        meter=meter,
+        meter=find_meter(profile, source=given.get("energy", AUTO)),
         num_threads=_whole(given.get("threads")),
         trusted_key=Path(given["trust"]).read_bytes() if "trust" in given else None,
     )

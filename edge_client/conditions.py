@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
-__all__ = ["build", "governor", "temperature_c"]
+__all__ = ["build", "cool_down", "governor", "temperature_c"]
+
+_log = logging.getLogger("pocketfleet.client")
 
 _ROOT = Path("/")
 _PROCESSOR = re.compile(r"cpu|x86_pkg|soc|bcm2835|k10temp", re.IGNORECASE)
@@ -31,6 +35,32 @@ def temperature_c(root: Path = _ROOT) -> Optional[float]:
             zones[f"{name} {zone.name}"] = value
     processor = [value for name, value in zones.items() if _PROCESSOR.search(name)]
     return max(processor or zones.values(), default=None)
+
+
+def cool_down(
+    to_c: float,
+    *,
+    within_s: float = 900.0,
+    read: Callable[[], Optional[float]] = temperature_c,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until the processor is no warmer than ``to_c``, so that runs begin alike; at most ``within_s``."""
+    waited_s, step_s = 0.0, 1.0
+    while True:
+        now_c = read()
+        if now_c is None:
+            _log.warning("event=no-cool-down reason=no thermal zone tells a temperature")
+            return
+        if now_c <= to_c:
+            break
+        if waited_s >= within_s:
+            _log.warning("event=still-warm celsius=%.1f after-s=%.0f", now_c, waited_s)
+            return
+        if waited_s % 30 == 0:
+            _log.info("event=cooling-down celsius=%.1f to=%.1f", now_c, to_c)
+        sleep(step_s)
+        waited_s += step_s
+    _log.info("event=cool celsius=%.1f after-s=%.0f", now_c, waited_s)
 
 
 def governor(root: Path = _ROOT) -> str:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
-from edge_client.conditions import governor, temperature_c
+import pytest
+
+from edge_client.conditions import cool_down, governor, temperature_c
 
 
 def zones(root: Path, named: dict[str, int]) -> Path:
@@ -38,3 +41,20 @@ def test_governors(tmp_path: Path) -> None:
         (folder / "scaling_governor").write_text(f"{name}\n")
     assert governor(tmp_path) == "performance schedutil"
     assert governor(tmp_path / "none") == ""
+
+
+@pytest.mark.parametrize(
+    ("readings", "waits", "told"),
+    [
+        ([60.0, 55.0, 50.0], 2, "event=cool celsius=50.0 after-s=2"),
+        ([70.0] * 9, 5, "event=still-warm celsius=70.0 after-s=5"),
+        ([None], 0, "event=no-cool-down"),
+        ([40.0], 0, "event=cool celsius=40.0 after-s=0"),
+    ],
+)
+def test_cooling_down(readings: list[Optional[float]], waits: int, told: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "pocketfleet.client")
+    values, slept = iter(readings), list[float]()
+    cool_down(50.0, within_s=5.0, read=lambda: next(values), sleep=slept.append)
+    assert len(slept) == waits
+    assert told in caplog.messages[-1]

@@ -55,6 +55,7 @@ __all__ = [
     "START_ROUND",
     "STEPS",
     "TEMPERATURE_AT",
+    "TEMPERATURE_SOURCE",
     "TRAIN",
     "UPLOAD_CODEC",
     "WAIT_ENERGY",
@@ -135,9 +136,10 @@ ENERGY_COVERS = "energy-covers"
 ENERGY_FLAGS = "energy-flags"
 """Words about the energies of a reply. Flags are a line each. ``download: ``, ``wait: `` or ``upload: `` before a flag
 tells that it is about that phase, not about the task's own; see also `edge_client.energy.EXCLUDED`."""
+TEMPERATURE_SOURCE = "temperature-source"
 GOVERNOR = "governor"
 BUILD = "build"
-"""Words about the device: its processor's frequency governor, and the version of its client."""
+"""Words about the device: what its temperature is of, its processor's frequency governor, the version of its client."""
 
 Scalar = Union[int, float, str, bool, bytes]
 Arrays = dict[str, np.ndarray]

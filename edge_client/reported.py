@@ -24,6 +24,7 @@ from edge_client.records import (
     GOVERNOR,
     PREVIOUS_UPLOAD_ENERGY,
     TEMPERATURE_AT,
+    TEMPERATURE_SOURCE,
     WAIT_ENERGY,
     Scalar,
 )
@@ -58,7 +59,7 @@ class Conditions:
     @staticmethod
     def words() -> dict[str, Scalar]:
         """Return what goes into a reply's ``info``."""
-        return {GOVERNOR: governor(), BUILD: build()}
+        return {TEMPERATURE_SOURCE: "thermal zone", GOVERNOR: governor(), BUILD: build()}
 
 
 def phase_figures(phases: Phases, phase: str) -> tuple[Metrics, dict[str, Scalar]]:
@@ -75,7 +76,7 @@ def phase_figures(phases: Phases, phase: str) -> tuple[Metrics, dict[str, Scalar
     metrics, words = upload_figures(phases)
     flags = [*(own.flags if own else ()), *_flags("download", download), *_flags("wait", wait)]
     flags += words.values()
-    about = phases.meter.about
+    known = own or download or wait
     metrics.update(_joules(ENERGY, own))
     metrics.update(_joules(DOWNLOAD_ENERGY, download))
     metrics.update(_joules(WAIT_ENERGY, wait))
@@ -83,9 +84,9 @@ def phase_figures(phases: Phases, phase: str) -> tuple[Metrics, dict[str, Scalar
     metrics[ENERGY_COVERAGE] = _or_unknown(own.coverage if own else None)
     metrics[ENERGY_UNCERTAINTY_J] = _or_unknown(own.uncertainty_j if own else None)
     return metrics, {
-        ENERGY_SOURCE: own.source if own else _FAILED,
-        ENERGY_METHOD: own.method if own else "none",
-        ENERGY_COVERS: about.covers,
+        ENERGY_SOURCE: known.source if known else _FAILED,
+        ENERGY_METHOD: known.method if known else "none",
+        ENERGY_COVERS: known.covers if known else "",
         ENERGY_FLAGS: "\n".join(flags),
     }
 

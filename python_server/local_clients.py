@@ -90,6 +90,10 @@ def run_clients(
     try:
         for client in clients:
             command = _command(client, server, bundle_of(client), states[client.name], ca, trusted_key)
+            if len(clients) > 1 and not client.command:
+                # A counter of the whole machine would show each of them the joules of all.
+                command += ["--energy", "model"]
+            command += client.extra
             with (logs / f"client-{client.name}.log").open("ab") as log:
                 processes[client.name] = subprocess.Popen(
                     command,
@@ -128,7 +132,7 @@ def _command(
     ):
         if value:
             command += [flag, str(value)]
-    return [*command, *client.extra]
+    return command
 
 
 def _prepare(client: ClientSettings, parent: int) -> Callable[[], None]:

@@ -20,6 +20,7 @@ from edge_client.records import (
     ENERGY_UNCERTAINTY_J,
     PREVIOUS_UPLOAD_ENERGY,
     TEMPERATURE_AT,
+    TEMPERATURE_SOURCE,
     WAIT_ENERGY,
 )
 from edge_client.records import ENERGY as ENERGY_METRICS
@@ -88,7 +89,7 @@ def condition_rows(number: int, device: str, answer: Answer) -> list[Measurement
     """Return temperature and battery charge as a device's training began and ended."""
     rows = []
     for quantity, unit, source, keys in (
-        (TEMPERATURE, "°C", "thermal zone", TEMPERATURE_AT),
+        (TEMPERATURE, "°C", words_in(answer.info, TEMPERATURE_SOURCE) or "not told", TEMPERATURE_AT),
         (BATTERY, "%", "battery's gauge", BATTERY_AT),
     ):
         for at, key in zip(("start", "end"), keys):

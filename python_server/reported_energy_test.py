@@ -30,7 +30,7 @@ INFO = {
 }
 
 
-def answer(metrics: dict[str, Any] | None = None, **info: Any) -> Answer:
+def answer(metrics: Any = None, **info: Any) -> Answer:
     return Answer(1, metrics={**METRICS, **(metrics or {})}, info={**INFO, **info})
 
 
@@ -120,7 +120,9 @@ def test_a_rounds_two_tasks_make_one_row_a_phase() -> None:
 
 def test_conditions() -> None:
     metrics = {"temperature-start-c": 41.5, "temperature-end-c": -1.0, "battery-start-percent": 80.0}
-    rows = condition_rows(2, "d", Answer(1, metrics={**metrics, "battery-end-percent": 79.5}))
+    told = Answer(1, metrics={**metrics, "battery-end-percent": 79.5}, info={"temperature-source": "battery"})
+    rows = condition_rows(2, "d", told)
+    assert [row.source for row in rows] == ["battery", "battery's gauge", "battery's gauge"]
     assert [(row.quantity, row.value, row.unit, row.info) for row in rows] == [
         (TEMPERATURE, 41.5, "°C", {"at": "start"}),
         (BATTERY, 80.0, "%", {"at": "start"}),

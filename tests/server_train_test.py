@@ -19,7 +19,9 @@ from typing import Any, Optional
 import numpy as np
 import pytest
 
+from edge_client.energy import METHODS
 from python_server.run_reader import RunReader
+from python_server.run_rows import ENERGY, ENERGY_PHASES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ROUNDS = 4
@@ -211,7 +213,7 @@ def test_interrupted_it_stops_cleanly_and_can_be_resumed(folder: Path) -> None:
 
 
 def test_json(folder: Path, digits_bundle: Path) -> None:
-    write_experiment(folder, digits_bundle, rounds=1)
+    write_experiment(folder, digits_bundle, rounds=1, more="[evaluate]\nclients = true")
     code, out, err = pocketfleet(folder, "train", "e.toml", "--json")
     assert code == 0, err
     events = [json.loads(line) for line in out.splitlines()]
@@ -219,6 +221,13 @@ def test_json(folder: Path, digits_bundle: Path) -> None:
     assert events[-1]["accuracy"] == events[-2]["accuracy"]
     code, out, _ = pocketfleet(folder, "runs", "--json")
     assert [run["status"] for run in json.loads(out)] == ["finished"]
+    with RunReader(the_run(folder)) as reader:
+        measurements, devices = reader.measurements(), {row.device for row in reader.device_rounds()}
+    energies = [row for row in measurements if row.quantity == ENERGY]
+    told = sorted((row.device, row.info["phase"]) for row in energies)
+    assert told == sorted((device, phase) for device in devices for phase in ENERGY_PHASES), "each phase once"
+    assert all(row.round == 1 and row.value > 0 and row.unit == "J" for row in energies)
+    assert all(row.method in METHODS and row.source and row.info["covers"] for row in energies)
 
 
 def test_a_client_that_cannot_start_is_named(folder: Path, digits_bundle: Path) -> None:

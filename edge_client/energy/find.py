@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
 
 from device_profiles import EnergySource, Profile, load_profile
+from edge_client.energy.battery import find_battery
+from edge_client.energy.ina2xx import find_ina2xx
 from edge_client.energy.ina3221 import find_ina3221
 from edge_client.energy.meter import SampledMeter
 from edge_client.energy.model import ModelSource
+from edge_client.energy.pmic import find_pmic
 from edge_client.energy.rapl import find_rapl
 from edge_client.energy.source import PowerSource, ReadingError
+from edge_client.energy.tegrastats import find_tegrastats
 from edge_client.errors import SettingsError
 
 __all__ = ["AUTO", "KINDS", "Candidate", "find_meter", "survey"]
@@ -22,16 +27,25 @@ ROOT = Path("/")
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of source: how to find it, and which of a profile's ``energy.kind`` it is."""
+    """A kind of source: how to find it, which of a profile's ``energy.kind`` it is, and whether to take it unasked."""
 
     find: Callable[[Path, Optional[EnergySource]], PowerSource]
     profile_kind: str = ""
-    automatic: bool = True
+    automatic: Callable[[Profile], bool] = lambda profile: True
+
+
+def _without_sensor(profile: Profile) -> bool:
+    """Whether a chip in the supply line was put there for us: elsewhere it may measure anything."""
+    return profile.kind == "board" and not profile.energy
 
 
 _FINDERS = {
     "ina3221": _Kind(find_ina3221, "ina3221"),
+    "tegrastats": _Kind(find_tegrastats, "ina3221"),
+    "pmic": _Kind(find_pmic, "pmic"),
+    "ina2xx": _Kind(lambda root, known: find_ina2xx(root), automatic=_without_sensor),
     "rapl": _Kind(lambda root, known: find_rapl(root)),
+    "battery": _Kind(lambda root, known: find_battery(root), "battery"),
 }
 KINDS = (*_FINDERS, "model")
 """What ``--energy`` takes beside `AUTO`, the best first where a profile prefers none."""
@@ -77,9 +91,7 @@ def survey(profile: str = "generic", *, root: Path = ROOT) -> list[Candidate]:
     device_profiles.ProfileError
         There is no such profile.
     """
-    known = load_profile(profile)
-    order = sorted(_FINDERS, key=lambda kind: (_rank(known, kind), list(_FINDERS).index(kind)))
-    return [*(_look(kind, known, root) for kind in order), Candidate("model", ModelSource(known.power))]
+    return list(_candidates(load_profile(profile), root))
 
 
 def find_meter(profile: str = "generic", *, source: str = AUTO, root: Path = ROOT) -> SampledMeter:
@@ -110,12 +122,12 @@ def find_meter(profile: str = "generic", *, source: str = AUTO, root: Path = ROO
         if found.source is None:
             raise SettingsError(f"--energy {source}: {found.problem}")
         return SampledMeter(found.source, why="asked for")
-    candidates = survey(profile, root=root)
-    chosen = next(each for each in candidates if each.source is not None and each.automatic)
-    for each in candidates:
-        if each is not chosen and each.source is not None:
-            each.source.close()
-    assert chosen.source is not None
+    for chosen in _candidates(load_profile(profile), root):
+        if chosen.source is not None and chosen.automatic:
+            break
+        if chosen.source is not None:
+            chosen.source.close()
+    assert chosen.source is not None, "the model is always there"
     if chosen.kind == "model":
         why = "nothing on this machine can be read"
     elif chosen.preferred:
@@ -125,14 +137,22 @@ def find_meter(profile: str = "generic", *, source: str = AUTO, root: Path = ROO
     return SampledMeter(chosen.source, why=why)
 
 
+def _candidates(profile: Profile, root: Path) -> Iterator[Candidate]:
+    """Look for one kind after the other, the best first; a look may start a process, so none is taken in vain."""
+    order = sorted(_FINDERS, key=lambda kind: (_rank(profile, kind), list(_FINDERS).index(kind)))
+    for kind in order:
+        yield _look(kind, profile, root)
+    yield Candidate("model", ModelSource(profile.power))
+
+
 def _look(kind: str, profile: Profile, root: Path) -> Candidate:
     finder = _FINDERS[kind]
     known = next((each for each in profile.energy if each.kind == finder.profile_kind), None)
     try:
         source = finder.find(root, known)
     except ReadingError as error:
-        return Candidate(kind, None, str(error), finder.automatic, known is not None)
-    return Candidate(kind, source, "", finder.automatic, known is not None)
+        return Candidate(kind, None, str(error), preferred=known is not None)
+    return Candidate(kind, source, "", finder.automatic(profile), known is not None)
 
 
 def _rank(profile: Profile, kind: str) -> int:

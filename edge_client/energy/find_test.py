@@ -7,9 +7,9 @@ import pytest
 
 from device_profiles import ProfileError, catalog, load_profile
 from edge_client.energy import KINDS, find_meter, survey
-from edge_client.energy.conftest import Tree
 from edge_client.energy.ina3221_test import NANO
 from edge_client.energy.rapl_test import MACHINE
+from edge_client.energy.rig_test import Tree
 from edge_client.errors import SettingsError
 
 

@@ -13,16 +13,16 @@ are added up, which leaves the carrier board out.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
 from device_profiles import EnergySource
-from edge_client.energy.source import About, Accuracy, ReadingError, limit
+from edge_client.energy.source import About, Accuracy, PowerSource, ReadingError, limit
 from edge_client.energy.sysfs import read_number, read_text
 
-__all__ = ["TOTALS", "Ina3221Source", "Rail", "choose_rails", "find_ina3221", "rails_of"]
+__all__ = ["TOTALS", "Ina3221Source", "Rail", "choose_names", "find_ina3221", "rails_of"]
 
 TOTALS = {"POM_5V_IN": "device", "VDD_IN": "module"}
 """Rails that are a total, and what they cover: Nano; TX2, Xavier NX, Orin NX and Orin Nano."""
@@ -77,7 +77,7 @@ class Rail:
         return read_number(self.voltage_mv) * read_number(self.current_ma) / 1e6
 
 
-class Ina3221Source:
+class Ina3221Source(PowerSource):
     """The power of one or several rails.
 
     Parameters
@@ -109,9 +109,6 @@ class Ina3221Source:
         """
         return math.fsum(rail.watts() for rail in self._rails)
 
-    def close(self) -> None:
-        """Nothing to do."""
-
 
 def rails_of(root: Path) -> dict[str, Rail]:
     """Return the rails that a machine's monitors have names for, of either layout, by name."""
@@ -138,13 +135,13 @@ def rails_of(root: Path) -> dict[str, Rail]:
     return rails
 
 
-def choose_rails(rails: dict[str, Rail], known: Optional[EnergySource]) -> tuple[list[Rail], str]:
+def choose_names(rails: Collection[str], known: Optional[EnergySource]) -> tuple[tuple[str, ...], str]:
     """Return the rails that count, and what they cover.
 
     Parameters
     ----------
     rails
-        All that are there, by name.
+        Names of all that are there.
     known
         What the device's profile says; None: nothing.
 
@@ -153,17 +150,15 @@ def choose_rails(rails: dict[str, Rail], known: Optional[EnergySource]) -> tuple
     edge_client.energy.source.ReadingError
         None of the names is known; the message lists them.
     """
-    if known is not None and known.rails:
-        missing = [name for name in known.rails if name not in rails]
-        if not missing:
-            return [rails[name] for name in known.rails], known.covers
+    if known is not None and known.rails and all(name in rails for name in known.rails):
+        return known.rails, known.covers
     for name, covers in TOTALS.items():
         if name in rails:
-            return [rails[name]], covers
+            return (name,), covers
     for names in SUMS:
         if all(name in rails for name in names):
-            return [rails[name] for name in names], "parts"
-    raise ReadingError(f"INA3221 with rails {', '.join(sorted(rails))}: none of them is known to be the total")
+            return names, "parts"
+    raise ReadingError(f"rails {', '.join(sorted(rails))}: none of them is known to be the total")
 
 
 def find_ina3221(root: Path, known: Optional[EnergySource] = None) -> Ina3221Source:
@@ -177,8 +172,8 @@ def find_ina3221(root: Path, known: Optional[EnergySource] = None) -> Ina3221Sou
     rails = rails_of(root)
     if not rails:
         raise ReadingError("no INA3221 in /sys/class/hwmon or /sys/bus/i2c/drivers/ina3221x")
-    chosen, covers = choose_rails(rails, known)
-    source = Ina3221Source(chosen, covers)
+    names, covers = choose_names(rails, known)
+    source = Ina3221Source([rails[name] for name in names], covers)
     source.read()
     return source
 

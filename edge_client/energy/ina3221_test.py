@@ -20,9 +20,9 @@ import pytest
 
 from device_profiles import load_profile
 from edge_client.energy import find_meter
-from edge_client.energy.conftest import Clock, Tree
 from edge_client.energy.ina3221 import find_ina3221, rails_of
 from edge_client.energy.meter import SampledMeter
+from edge_client.energy.rig_test import Clock, Tree
 from edge_client.energy.source import ReadingError
 
 OLD = "sys/bus/i2c/drivers/ina3221x"

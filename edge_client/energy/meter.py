@@ -159,13 +159,29 @@ class SampledMeter:
             gross_j=span.joules,
             idle_j=None if baseline is None else baseline.power_w * span.covered_s,
             method=about.method,
-            source=about.title + (f"; uncertainty: {about.accuracy.origin}" if about.accuracy else ""),
+            source=self._words(),
             covers=about.covers,
-            rate_hz=span.readings / span.seconds if self.sampler.rate_hz > 0 and span.seconds > 0 else None,
+            rate_hz=self._rate_hz(span),
             coverage=coverage,
             uncertainty_j=_uncertainty_j(about, span),
             flags=tuple(flags),
         )
+
+    def _rate_hz(self, span: Span) -> Optional[float]:
+        """Return how often was read; readings at an interval's ends do not make it faster than the thread is."""
+        if self.sampler.rate_hz <= 0 or span.seconds <= 0:
+            return None
+        return min(self.sampler.rate_hz, max(0, span.readings - 1) / span.seconds)
+
+    def _words(self) -> str:
+        """Return the source in words, with where its uncertainty and its idle power come from."""
+        words = self.about.title
+        if self.about.accuracy is not None:
+            words += f"; uncertainty: {self.about.accuracy.origin}"
+        if self.baseline is not None and self.baseline.uncertainty_w is not None:
+            idle_w, uncertainty_w = self.baseline.power_w, self.baseline.uncertainty_w
+            words += f"; idle {idle_w:.3f} ± {uncertainty_w:.3f} W, measured before the run"
+        return words
 
 
 def _uncertainty_j(about: About, span: Span) -> Optional[float]:

@@ -7,12 +7,12 @@ import time
 from typing import Callable
 
 from device_profiles import PowerModel
-from edge_client.energy.source import About
+from edge_client.energy.source import About, PowerSource
 
 __all__ = ["ModelSource"]
 
 
-class ModelSource:
+class ModelSource(PowerSource):
     """Idle power over wall time plus power per busy core over this process's CPU time, as a counter of joules.
 
     Parameters
@@ -47,6 +47,3 @@ class ModelSource:
     def read(self) -> float:
         """Return the joules since the source was made."""
         return self._power.energy_j(self._wall() - self._start[0], self._cpu() - self._start[1])
-
-    def close(self) -> None:
-        """Nothing to do."""

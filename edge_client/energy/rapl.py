@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_client.energy.source import About, ReadingError
+from edge_client.energy.source import About, PowerSource, ReadingError
 from edge_client.energy.sysfs import read_number, read_text
 
 __all__ = ["RaplSource", "find_rapl"]
@@ -18,7 +18,7 @@ __all__ = ["RaplSource", "find_rapl"]
 _CLASS = "sys/class/powercap"
 
 
-class RaplSource:
+class RaplSource(PowerSource):
     """All packages of the machine, and their memory where it has a counter.
 
     They count whole processors, so other programs' work is in the figure.
@@ -59,9 +59,6 @@ class RaplSource:
             self._joules += ((now - before) if now >= before else (now - before + most)) / 1e6
         self._last_uj = now_uj
         return self._joules
-
-    def close(self) -> None:
-        """Nothing to do."""
 
 
 def find_rapl(root: Path) -> RaplSource:

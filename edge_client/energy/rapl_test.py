@@ -7,9 +7,9 @@ from typing import Callable
 
 import pytest
 
-from edge_client.energy.conftest import Tree
 from edge_client.energy.meter import SampledMeter
 from edge_client.energy.rapl import find_rapl
+from edge_client.energy.rig_test import Tree
 from edge_client.energy.source import ReadingError
 
 CLASS = "sys/class/powercap"

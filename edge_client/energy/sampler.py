@@ -52,7 +52,7 @@ class Sampler:
 
     @property
     def overhead(self) -> Optional[float]:
-        """Share of one core that the thread has used since it was started; None without a thread."""
+        """Share of one core that the thread, and processes of the source, have used so far; None without a thread."""
         elapsed = self._clock() - self._since
         return self._busy_s / elapsed if self._thread is not None and elapsed > 0 else None
 
@@ -93,7 +93,7 @@ class Sampler:
                 self._read()
             # Missed moments are not made up for: they are gaps, and readings in a burst would not fill them.
             due = max(due + period, self._clock())
-            self._busy_s = time.thread_time()
+            self._busy_s = time.thread_time() + self.source.helpers_cpu_s()
 
     def _read(self) -> float:
         before = self._clock()

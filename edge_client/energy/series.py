@@ -88,7 +88,7 @@ class Series:
     def __init__(self, about: About) -> None:
         self._about = about
         self._counter = about.unit == "J"
-        self._longest_step_s = math.inf if self._counter else max(0.5, 5.0 / about.rate_hz)
+        self._longest_step_s = math.inf if self._counter else max(1.0, 5.0 / about.rate_hz)
         self._times: list[float] = []
         self._points: list[_Point] = []
         self._events: deque[_Event] = deque(maxlen=20_000)
@@ -155,11 +155,12 @@ class Series:
             return "no number", False
         if self._counter:
             return ("counter went back", True) if self._value is not None and value < self._value else None
-        if value < 0:
-            return "below zero", False
+        if value <= 0:
+            # Who reads is running, and takes power: a gauge that shows none measures nothing.
+            return "no power", False
         if len(self._usual) >= 5:
             usual = statistics.median(self._usual)
-            if usual > 0 and not usual / _UNIT_FACTOR < value < usual * _UNIT_FACTOR and value > 0:
+            if not usual / _UNIT_FACTOR < value < usual * _UNIT_FACTOR:
                 return "unit", True
         if value > self._about.most_w:
             return "beyond range", False
@@ -251,7 +252,7 @@ _WORDS = {
     "failed": "{count} readings failed, at last: {text}",
     "unusable": "{text}",
     "no number": "{count} readings were no numbers and left out",
-    "below zero": "{count} readings below zero were left out",
+    "no power": "{count} readings of no power, or less, were left out",
     "beyond range": "{count} readings beyond the sensor's range were left out",
     "unit": "{count} readings differ by a factor of hundreds: the unit seems to have changed",
     "counter went back": "the counter went back {count} times",

@@ -24,7 +24,7 @@ def test_trapezoids_over_the_moments_when_readings_were_taken() -> None:
     span = filled([(10.0, 2.0), (10.1, 4.0), (10.4, 4.0), (10.5, 1.0)]).between(10.0, 10.5)
     assert span is not None
     assert span.joules == pytest.approx(1.75)
-    assert (span.covered_s, span.seconds, span.readings) == (pytest.approx(0.5), 0.5, 4)
+    assert (span.covered_s, span.seconds, span.readings) == pytest.approx((0.5, 0.5, 4))
     assert span.deviation_j == pytest.approx(math.hypot(2 * 0.1, 0, 3 * 0.1) / math.sqrt(12))
     assert span.flags == ()
 
@@ -44,7 +44,7 @@ def test_nothing_read_is_no_figure_and_what_was_not_seen_is_not_covered() -> Non
     assert Series(WATTS).between(0, 1) is None
     span = filled([(5.0, 2.0), (5.2, 2.0)]).between(4.0, 6.0)
     assert span is not None
-    assert (span.joules, span.covered_s) == (pytest.approx(0.4), pytest.approx(0.2))
+    assert (span.joules, span.covered_s) == pytest.approx((0.4, 0.2))
 
 
 def test_a_gap_is_not_bridged() -> None:
@@ -58,7 +58,8 @@ def test_a_gap_is_not_bridged() -> None:
 @pytest.mark.parametrize(
     ("value", "flag"),
     [
-        (-0.5, "1 readings below zero were left out"),
+        (-0.5, "1 readings of no power, or less, were left out"),
+        (0.0, "1 readings of no power, or less, were left out"),
         (math.nan, "1 readings were no numbers and left out"),
         (60.0, "1 readings beyond the sensor's range were left out"),
     ],
@@ -129,7 +130,7 @@ def test_old_readings_are_thinned_out_and_sums_stay(monkeypatch: pytest.MonkeyPa
     a, b = thin.between(0, 99.9), whole.between(0, 99.9)
     assert a is not None
     assert b is not None
-    assert (a.joules, a.covered_s) == (pytest.approx(b.joules), pytest.approx(99.9))
+    assert (a.joules, a.covered_s) == pytest.approx((b.joules, 99.9))
     assert len(thin.powers(0, 99.9)) <= 64
 
 

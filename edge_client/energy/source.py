@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Optional, Protocol
+from typing import Optional
 
 __all__ = ["About", "Accuracy", "PowerSource", "ReadingError", "limit"]
 
@@ -83,13 +84,18 @@ class About:
     idle_w: Optional[float] = None
 
 
-class PowerSource(Protocol):
-    """Something that can be read."""
+class PowerSource(ABC):
+    """Something that can be read.
 
-    @property
-    def about(self) -> About:
-        """What is known of it."""
+    Attributes
+    ----------
+    about
+        What is known of it.
+    """
 
+    about: About
+
+    @abstractmethod
     def read(self) -> float:
         """Return watts or joules, as ``about.unit`` says.
 
@@ -99,8 +105,12 @@ class PowerSource(Protocol):
             There is no reading now.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (most hold nothing)
         """Let go of what it holds, such as a process."""
+
+    def helpers_cpu_s(self) -> float:
+        """Return the processor seconds of processes that it started: part of what reading costs."""
+        return 0.0
 
 
 def limit(most: float) -> float:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Callable, Union
+from typing import Union
 
-import pytest
-
-from edge_client.energy.source import About, ReadingError
+from edge_client.energy.source import About, PowerSource, ReadingError
 
 Tree = Mapping[str, Union[str, int]]
 
@@ -34,7 +32,7 @@ class Clock:
         return self.now
 
 
-class Scripted:
+class Scripted(PowerSource):
     """A source whose readings a test sets."""
 
     def __init__(self, about: About) -> None:
@@ -53,15 +51,3 @@ class Scripted:
     def close(self) -> None:
         """Remember it."""
         self.closed = True
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Callable[[Tree], Path]:
-    """Return a function that writes attributes, and returns their root."""
-    return lambda files: write_tree(tmp_path, files)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """Return a clock that stands still until it is moved."""
-    return Clock()
