@@ -1,7 +1,7 @@
 """A plan beside what came: local processes under quotas of processor time, planned from their own calibration.
 
 Four devices on this machine, each a client process in a control group with a share of one core. Everything goes the way
-of real devices: ``fleet push``, ``fleet calibrate`` (one after the other), ``plan``, ``train --inventory`` with the
+of real devices: ``fleet push``, ``fleet calibrate`` (all at once), ``plan``, ``train --inventory`` with the
 clients that ``fleet start`` has started. The images are noise: times do not depend on them. The plan is made before the
 run, from the calibration alone, and the run's own measurements are compared with it.
 
@@ -63,8 +63,8 @@ def main(words: Sequence[str] | None = None) -> int:
     """Do it all, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--epochs", type=int, default=20, help="local epochs E")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of calibration, for each figure")
+    parser.add_argument("--epochs", type=int, default=10, help="local epochs E")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of calibration, for each figure")
     parser.add_argument("--core", type=int, help="keep everything on this core")
     parser.add_argument("--work", type=Path, help="folder for data and runs; kept")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the table into this page")
@@ -96,7 +96,7 @@ def compared(work: Path, groups: dict[str, Path], options: argparse.Namespace) -
     """Calibrate, plan and train; return the table, and what it comes to."""
     prepare(work, groups, options)
     pocketfleet(work, "fleet", "push")
-    pocketfleet(work, "fleet", "calibrate", "cnn.bundle", "--jobs", "1", "--seconds", str(options.seconds))
+    pocketfleet(work, "fleet", "calibrate", "cnn.bundle", "--seconds", str(options.seconds))
     plan = json.loads(pocketfleet(work, "plan", "e.toml", "--inventory", "fleet.toml", "--json"))
     pocketfleet(work, "fleet", "enrol", "--experiment", "e.toml")
     pocketfleet(work, "fleet", "start")

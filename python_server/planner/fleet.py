@@ -281,8 +281,19 @@ def _told(profile: ProfileSettings) -> dict[str, str]:
     """Return where the figures of a device come from that the experiment file describes."""
     told = f"profile {profile.name!r} of the experiment"
     steps = f"{told}: step_ms" if profile.step_ms else f"export × {profile.times_slower:g} ({told})"
-    power = f"modelled: {profile.power_w:g} W while training ({told})" if profile.power_w else ""
-    return {"steps": steps, "transfers": _link_words(profile), "power": power, "battery": told}
+    power = f"modelled: {profile.power_w:g} W while training ({told}{_catalog_words(profile)})"
+    return {
+        "steps": steps,
+        "transfers": _link_words(profile),
+        "power": power if profile.power_w else "",
+        "battery": told if profile.battery_wh else "",
+    }
+
+
+def _catalog_words(profile: ProfileSettings) -> str:
+    if not profile.device:
+        return ""
+    return f"; where not given there, {profile.device}: {load_profile(profile.device).power.source}"
 
 
 def _link_words(profile: ProfileSettings) -> str:
