@@ -128,7 +128,7 @@ class Published:
     round_s
         What a round took beside training.
     power_w
-        While training, as the source's energies imply.
+        While training, as the source's energies imply; None: it gives none.
     source
         Where it was read, and how the figures follow.
     """
@@ -137,7 +137,7 @@ class Published:
     processor: str
     epoch_s: float
     round_s: float
-    power_w: float
+    power_w: Optional[float]
     source: str
 
 
@@ -295,9 +295,10 @@ def _energy(kind: str, covers: str, rails: Iterable[str] = ()) -> EnergySource:
 
 
 def _published(
-    experiment: str, processor: str, epoch_s: float, round_s: float, power_w: float, source: str
+    experiment: str, processor: str, epoch_s: float, round_s: float, source: str, power_w: Optional[float] = None
 ) -> Published:
-    return Published(str(experiment), str(processor), float(epoch_s), float(round_s), float(power_w), str(source))
+    power = None if power_w is None else float(power_w)
+    return Published(str(experiment), str(processor), float(epoch_s), float(round_s), power, str(source))
 
 
 def _texts(values: Iterable[str]) -> tuple[str, ...]:

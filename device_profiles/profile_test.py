@@ -56,6 +56,24 @@ def test_a_power_figure_of_its_own_is_computed_as_its_comment_says() -> None:
     assert "assumption" in load_profile("pixel_6").power.source, "nobody has published one for it"
 
 
+def test_published_training_is_computed_as_the_comments_say() -> None:
+    gpu, cpu = load_profile("jetson_tx2").published
+    assert gpu.epoch_s == pytest.approx(1.99 * 60 / 10)
+    assert gpu.round_s == pytest.approx((80.32 / 40 - 1.99) * 60)
+    assert gpu.power_w == pytest.approx(100_950 / (40 * 10 * 119.4), rel=1e-3)
+    assert cpu.epoch_s == pytest.approx(1.27 * gpu.epoch_s, rel=1e-3)
+    assert cpu.power_w is None
+    for name in ("pixel_2", "pixel_3", "pixel_4", "galaxy_tab_s4", "galaxy_tab_s6"):
+        (phone,) = load_profile(name).published
+        assert phone.epoch_s == pytest.approx(30.7 * 60 / 20 / 5)
+        assert phone.power_w == pytest.approx(10_400 / (20 * 4 * 92.1), rel=1e-3)
+
+
+def test_a_battery_is_its_charge_at_the_assumed_voltage() -> None:
+    assert load_profile("pixel_2").battery_wh == pytest.approx(2.7 * 3.85, abs=0.05)
+    assert load_profile("pixel_4").battery_wh is None, "its source gives another model's"
+
+
 # What the device trees and properties of real devices say, as quoted in public.
 TREES = {
     "jetson_nano": "nvidia,p3449-0000-b00+p3448-0000-b00\0nvidia,jetson-nano\0nvidia,tegra210\0",

@@ -6,6 +6,7 @@ then, by a quota of processor time for one, costs what it costs on average, and 
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import statistics
@@ -229,9 +230,8 @@ def calibrate(
         own = trainer if count == (threads or 0) else make_trainer(loaded, num_threads=count)
         step = _stepper(own, "")
         step()
-        samples.append(
-            _power(meter, count or default_threads(own.runtime), lambda step=step: _for_seconds(step, seconds))
-        )
+        work = functools.partial(_for_seconds, step, seconds)
+        samples.append(_power(meter, count or default_threads(own.runtime), work))
     if own_meter is not None:
         own_meter.close()
     return Calibration(

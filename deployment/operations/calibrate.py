@@ -157,10 +157,12 @@ def _time_link(connector: Connector, device: DeviceEntry, found: dict[str, Any])
     return 2 * (_SMALL_BYTES + _LARGE_BYTES)
 
 
-def _rate(seconds: dict[int, float]) -> float | None:
-    """Return 10⁶ bits a second; None where the larger file did not take longer."""
+def _rate(seconds: dict[int, float]) -> float:
+    """Return 10⁶ bits a second; a lower bound where the larger file did not take longer, on a link that is too fast."""
     more_s = seconds[_LARGE_BYTES] - seconds[_SMALL_BYTES]
-    return (_LARGE_BYTES - _SMALL_BYTES) * 8e-6 / more_s if more_s > 0 else None
+    if more_s > 0:
+        return (_LARGE_BYTES - _SMALL_BYTES) * 8e-6 / more_s
+    return _LARGE_BYTES * 8e-6 / seconds[_LARGE_BYTES]
 
 
 def _put(connector: Connector, content: bytes, target: str, progress: Progress) -> int:

@@ -283,7 +283,7 @@ def calibrate(options: argparse.Namespace) -> int:
             measured, link = outcome.value["measured"], outcome.value["link"]
             step, hot = measured["steps"][""], measured["temperature_end_c"]
             time = f"step {step['ms']:.4g} ms ({step['low_ms']:.3g} to {step['high_ms']:.3g})"
-            rate = f"{link['download_mbps']:.3g} Mbit/s down" if link["download_mbps"] else "a link too fast to time"
+            rate = f"{link['download_mbps']:.3g} Mbit/s down, {link['upload_mbps']:.3g} up"
             print(f"{outcome.device}: {time}, {rate}{'' if hot is None else f', {hot:g} °C at the end'}")
 
     return _each(

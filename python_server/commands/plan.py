@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Optional
 if TYPE_CHECKING:
     from python_server.experiment import Experiment
     from python_server.model import RunBundles
+    from python_server.planner.calibrations import Calibrations
     from python_server.planner.fleet import PlannedDevice
 
 __all__ = ["Plan"]
@@ -42,6 +43,9 @@ examples:
         parser.add_argument("--group", action="append", default=[], metavar="NAME", help="only those of a group")
         parser.add_argument(
             "--calibration", type=Path, metavar="FILE", help="default: beside the inventory, FLEET.calibration.json"
+        )
+        parser.add_argument(
+            "--observed", type=Path, metavar="RUN", help="take speeds and power from what devices did in this run"
         )
         parser.add_argument(
             "--examples", type=_positive, metavar="N", help="samples of devices whose data is not named"
@@ -102,7 +106,7 @@ def _load(experiment: Experiment, options: argparse.Namespace) -> tuple[RunBundl
     from python_server.errors import PlanError
     from python_server.model import RunBundles
     from python_server.new_run import check_fit
-    from python_server.planner.calibrations import Calibrations, calibration_file
+    from python_server.planner.calibrations import calibration_file
     from python_server.planner.fleet import of_experiment, of_inventory
 
     trusted = experiment.model.trusted_key
@@ -118,11 +122,23 @@ def _load(experiment: Experiment, options: argparse.Namespace) -> tuple[RunBundl
     if options.inventory is None:
         if options.device or options.group:
             raise PlanError("--device and --group choose from an inventory; name it with --inventory")
-        return model, of_experiment(experiment, model, Calibrations(given) if given else None)
+        calibrations = _calibrations(given, options.observed)
+        return model, of_experiment(experiment, model, calibrations)
     inventory = load_inventory(options.inventory)
     chosen = inventory.choose(options.device, options.group)
-    calibrations = Calibrations(given or calibration_file(options.inventory))
+    calibrations = _calibrations(given or calibration_file(options.inventory), options.observed)
     return model, of_inventory(chosen, model, calibrations, examples=options.examples)
+
+
+def _calibrations(path: Optional[Path], run: Optional[Path]) -> Calibrations:
+    """Read what was calibrated; what a run observed is added, and counts where it is newer."""
+    from python_server.planner.calibrations import Calibrations
+    from python_server.planner.observed import observed
+
+    known = Calibrations(path)
+    if run is not None:
+        known.include(observed(run))
+    return known
 
 
 def _positive(text: str) -> int:

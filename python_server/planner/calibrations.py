@@ -83,6 +83,11 @@ class Calibrated:
         """The day, for people."""
         return time.strftime("%Y-%m-%d", time.gmtime(self.at))
 
+    @property
+    def counted_power(self) -> list[Mapping[str, Any]]:
+        """The samples of power that were measured, and are to be trusted."""
+        return [each for each in self.power if each["method"] in _MEASURED and not each.get("excluded")]
+
     def power_fit(self) -> Optional[PowerFit]:
         """Return the power model that fits what was measured; None where nothing that counts was.
 
@@ -91,7 +96,7 @@ class Calibrated:
         device_profiles.power_fit.PowerFitError
             Something was measured, and no model fits it.
         """
-        counted = [each for each in self.power if each["method"] in _MEASURED and not each.get("excluded")]
+        counted = self.counted_power
         if not counted:
             return None
         samples = [Sample(float(each["wall_s"]), float(each["cpu_s"]), float(each["energy_j"])) for each in counted]
@@ -104,7 +109,7 @@ class Calibrations:
     Parameters
     ----------
     path
-        The file; it need not exist.
+        The file; it need not exist. None: there is none.
 
     Raises
     ------
@@ -112,10 +117,12 @@ class Calibrations:
         It is there and is no such file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Optional[Path]) -> None:
         self.path = path
         self._entries: list[dict[str, Any]] = []
         self._read: list[Calibrated] = []
+        if path is None:
+            return
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -160,8 +167,13 @@ class Calibrations:
             kept = [i for i, old in enumerate(self._read) if (old.device, old.bundle, old.threads) != key]
             self._entries = [*(self._entries[i] for i in kept), dict(entry)]
             self._read = [*(self._read[i] for i in kept), new]
+        assert self.path is not None
         content = {"format": _FORMAT, "calibrations": self._entries}
         write_atomically(self.path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+    def include(self, entries: Iterable[Calibrated]) -> None:
+        """Take in what is known of devices from elsewhere; it is not written."""
+        self._read += entries
 
     def of(self, device: str, threads: int = 0) -> list[Calibrated]:
         """Return a device's calibrations, the newest first; those with as many threads before others."""

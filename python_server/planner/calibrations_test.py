@@ -100,11 +100,15 @@ def test_power_is_fitted_to_what_was_measured_alone(tmp_path: Path) -> None:
         fitted(power(2, 0))
 
 
-def test_a_fleet_calibrates_itself(
-    digits_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_fleet_calibrates_itself_and_is_planned_from_that(
+    digits: Any,
+    digits_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "d.npz").write_bytes(b"data")
+    digits.save(tmp_path / "d.npz", slice(100))
     (tmp_path / "signer.pem").write_bytes(b"key")
     (tmp_path / "fleet.toml").write_text(
         '[server]\naddress = "http://127.0.0.1:9"\ntrust = "signer.pem"\n[[devices]]\nname = "here"\n'
@@ -129,3 +133,13 @@ def test_a_fleet_calibrates_itself(
     assert (found.bundle, found.threads) == (Bundle.load(digits_bundle).sha256, 1)
     assert set(found.step_ms) == {"", *Bundle.load(digits_bundle).manifest.cuts}
     assert not (tmp_path / "board/calibrate").exists()
+    (tmp_path / "e.toml").write_text(f'name = "e"\nrounds = 3\nmodel = {{ bundle = "{digits_bundle}" }}\n')
+    capsys.readouterr()
+    assert main(["plan", "e.toml", "--inventory", "fleet.toml", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    (here,) = plan["devices"]
+    assert here["sources"]["steps"].startswith(f"calibrated {found.when}: ")
+    assert here["train_s"] == pytest.approx(7 * found.step_ms[""] / 1000), "a hundred images in batches of 16"
+    own_s = sum(here[key] for key in ("download_s", "prepare_s", "train_s", "upload_s"))
+    assert plan["round_s"] == pytest.approx(own_s + 0.3)
+    assert plan["total_s"] == pytest.approx(3 * plan["round_s"])

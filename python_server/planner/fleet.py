@@ -259,6 +259,11 @@ def _power(
         busy = next(
             (each["cpu_s"] / each["wall_s"] for each in usual.power if each["threads"] and each["wall_s"]), busy
         )
+        counted = usual.counted_power
+        if len(counted) == 1 and counted[0]["threads"]:
+            sample = counted[0]
+            idle_w = profile.power.idle_w if sample["idle_j"] is None else sample["idle_j"] / sample["wall_s"]
+            return idle_w, sample["energy_j"] / sample["wall_s"], f"{sample['source']}, in training on {usual.when}"
         try:
             fit = usual.power_fit()
         except PowerFitError as error:
@@ -276,8 +281,19 @@ def _told(profile: ProfileSettings) -> dict[str, str]:
     """Return where the figures of a device come from that the experiment file describes."""
     told = f"profile {profile.name!r} of the experiment"
     steps = f"{told}: step_ms" if profile.step_ms else f"export × {profile.times_slower:g} ({told})"
-    power = f"modelled: {profile.power_w:g} W while training ({told})" if profile.power_w else ""
-    return {"steps": steps, "transfers": _link_words(profile), "power": power, "battery": told}
+    power = f"modelled: {profile.power_w:g} W while training ({told}{_catalog_words(profile)})"
+    return {
+        "steps": steps,
+        "transfers": _link_words(profile),
+        "power": power if profile.power_w else "",
+        "battery": told if profile.battery_wh else "",
+    }
+
+
+def _catalog_words(profile: ProfileSettings) -> str:
+    if not profile.device:
+        return ""
+    return f"; where not given there, {profile.device}: {load_profile(profile.device).power.source}"
 
 
 def _link_words(profile: ProfileSettings) -> str:

@@ -82,10 +82,10 @@ def forecast(
     if not fleet:
         raise PlanError("there are no devices to plan for")
     rounds = min(experiment.rounds, most_rounds or experiment.rounds, max(1, _MOST_TASKS // len(fleet)))
-    return _Course(experiment, model, fleet, change or Change()).run(rounds)
+    return _Rounds(experiment, model, fleet, change or Change()).run(rounds)
 
 
-class _Course:
+class _Rounds:
     """The state of the rounds while they are worked out."""
 
     def __init__(

@@ -63,7 +63,7 @@ idle_w = 1
 power_w = 3
 """
 
-Write = Callable[[str], Experiment]
+Write = Callable[..., Experiment]
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Optional, Union
 
 import numpy as np
 
+from device_profiles import load_profile
 from edge_client.records import PREVIOUS_UPLOAD_BYTES, PREVIOUS_UPLOAD_ENERGY, PREVIOUS_UPLOAD_ROUND, PREVIOUS_UPLOAD_S
 from model_export.manifest import Manifest
 from python_server.errors import ExperimentError
@@ -100,7 +101,9 @@ class SimulatedDevice:
     def energy_source(self) -> str:
         """Where its joules come from, in words; empty where no power is known."""
         profile = self.profile
-        known = f", power of {profile.device}" if profile.device else ""
+        known = ""
+        if profile.device:
+            known = f"; where not given there, {profile.device}: {load_profile(profile.device).power.source}"
         words = f"{profile.power_w:g} W while training, {profile.idle_w:g} W idle (profile {profile.name}{known})"
         return words if profile.power_w else ""
 

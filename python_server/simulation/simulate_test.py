@@ -150,6 +150,22 @@ def test_a_device_whose_battery_is_empty_is_gone(write: Write, tmp_path: Path) -
         assert 1 <= run.rounds()[-1].round < 3
 
 
+def test_rounds_keep_within_a_budget_of_joules_and_say_who_was_passed_over(write: Write, tmp_path: Path) -> None:
+    more = "[strategy]\nname = 'energy_aware'\njoules = 4.0\n" + _TWENTY.format(deadline=600, dropout=0)
+    experiment = write(more.replace('name = "slow"', 'name = "slow"\npower_w = 2'))
+    with _run(experiment, tmp_path / "runs") as run:
+        rows, kept = run.device_rounds(), run.measurements()
+    for number in (2, 3):
+        own = [row for row in rows if row.round == number]
+        skipped = [row for row in own if row.outcome == "skipped"]
+        assert 0 < sum(row.energy_j or 0 for row in own) <= 4.0
+        assert skipped
+        assert all("went to others" in row.reason for row in skipped)
+        assert all("an epoch takes" in str(row.plan["reason"]) for row in own if row.plan)
+    assert sum(row.energy_j or 0 for row in rows if row.round == 1) > 4.0, "nothing was known yet"
+    assert {each.info["phase"] for each in kept if each.quantity == ENERGY} == {"download", "train", "upload", "wait"}
+
+
 def test_deadline_dropouts_and_resume(write: Write, tmp_path: Path) -> None:
     """FedLAMA's devices keep weights between rounds, also while nobody simulates them."""
     experiment = write(_TWENTY.format(deadline=1, dropout=0.2) + "[strategy]\nname = 'fedlama'\nphi = 3\n")

@@ -60,7 +60,8 @@ def worth(offers: Mapping[str, Offer], epochs: Mapping[str, int]) -> float:
 def test_the_budget_is_kept_and_the_best_is_an_epoch_away(kinds: list[tuple[int, float, int]], joules: float) -> None:
     offers = {str(i): Offer(value, price, most, "") for i, (value, price, most) in enumerate(kinds)}
     bought = allocate(offers, joules)
-    assert sum(offers[device].epoch_j * count for device, count in bought.items()) <= joules * (1 + 1e-6)  # type: ignore[operator]
+    spent = sum((offers[device].epoch_j or 0.0) * count for device, count in bought.items())
+    assert spent <= joules * (1 + 1e-6)
     assert all(1 <= count <= offers[device].most_epochs for device, count in bought.items())
     best = 0.0
     for counts in itertools.product(*(range(offer.most_epochs + 1) for offer in offers.values())):
