@@ -72,7 +72,7 @@ class RunReader:
             )
         except sqlite3.DatabaseError:
             self.close()
-            raise StoreError(f"{database} is not the database of a run") from None
+            raise StoreError(f"{database} is not the database of a run, or is damaged") from None
         version = self.meta.get("schema_version", "none")
         if version != str(SCHEMA_VERSION):
             self.close()
