@@ -72,7 +72,7 @@ class RunReader:
             )
         except sqlite3.DatabaseError:
             self.close()
-            raise StoreError(f"{database} is not the database of a run") from None
+            raise StoreError(f"{database} is not the database of a run, or is damaged") from None
         version = self.meta.get("schema_version", "none")
         if version != str(SCHEMA_VERSION):
             self.close()
@@ -175,8 +175,13 @@ class RunReader:
         file = self.path / STRATEGY / f"round_{number:04d}.safetensors"
         return json.loads(line["strategy_state"]), tensors.load(file) if file.is_file() else {}
 
-    def lines(self, kind: type[_Row]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def lines(self, kind: type[Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Return a table as SQLite holds it: the names of its columns and its lines, JSON as text.
+
+        Parameters
+        ----------
+        kind
+            One of the rows' dataclasses.
 
         Raises
         ------
@@ -184,7 +189,7 @@ class RunReader:
             The database cannot be read.
         """
         found = self._select(kind)
-        names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # every row is one
+        names = [field.name for field in dataclasses.fields(kind)]
         return names, [tuple(line) for line in found]
 
     def _rows(self, kind: type[_Row]) -> list[_Row]:
@@ -193,8 +198,8 @@ class RunReader:
         except ValueError as error:
             raise StoreError(f"{self.path / DATABASE}: {error}; another version of pocketfleet wrote it") from None
 
-    def _select(self, kind: type[_Row]) -> list[sqlite3.Row]:
-        names = ", ".join(field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]
+    def _select(self, kind: type[Any]) -> list[sqlite3.Row]:
+        names = ", ".join(field.name for field in dataclasses.fields(kind))
         try:
             query = f"SELECT {names} FROM {kind.TABLE} ORDER BY {_ORDER[kind]}"  # noqa: S608
             return self._connection.execute(query).fetchall()

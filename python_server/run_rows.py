@@ -7,7 +7,6 @@ energies joules. None means that the figure does not exist, never zero.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import sqlite3
 import typing
@@ -261,9 +260,17 @@ def from_columns(kind: type[Row], columns: Iterable[sqlite3.Row]) -> list[Row]:
     return rows
 
 
-@functools.cache
+_COLUMNS: dict[type, dict[str, tuple[object, bool]]] = {}
+
+
 def _columns(row: type[_Row]) -> dict[str, tuple[object, bool]]:
-    """Return each field's plain type and whether it may be None."""
+    """Return each field's plain type and whether it may be None; worked out once, as it takes longer than a row."""
+    if row not in _COLUMNS:
+        _COLUMNS[row] = _find_columns(row)
+    return _COLUMNS[row]
+
+
+def _find_columns(row: type[_Row]) -> dict[str, tuple[object, bool]]:
     hints = typing.get_type_hints(row)
     columns: dict[str, tuple[object, bool]] = {}
     for item in dataclasses.fields(row):  # type: ignore[arg-type]  # every _Row is a dataclass

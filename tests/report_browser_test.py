@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from python_server.report import write_report
+from python_server.report import write_comparison, write_report
 from python_server.run_rows import DeviceRoundRow, DeviceRow, RoundRow
 from python_server.store import RoundCommit, RunStore
 
@@ -41,7 +42,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows = [
             DeviceRoundRow(
                 number, f"d{i}", f"device {i}", "ok", plan={"epochs": 1, "cutoff_s": 0.0}, train_s=1.0 + i,
-                train_loss=1.0, examples_processed=5, download_s=0.2, upload_s=0.3, read_after_s=3.0 + i,
+                train_loss=1.0, examples_processed=5, steps=4, download_s=0.2, upload_s=0.3, read_after_s=3.0 + i,
                 energy_j=4.0, energy_idle_j=1.0, energy_method="modelled", energy_source="CPU time",
                 download_bytes=1000, upload_bytes=1000,
             )
@@ -68,7 +69,7 @@ def _browse(page: Path, profile: Path, *options: str) -> str:
 def test_page_loads_alone_and_without_complaint(page: Path, tmp_path: Path) -> None:
     start = time.monotonic()
     shown = _browse(page, tmp_path, "--dump-dom")
-    assert shown.count("<svg") == 6
+    assert shown.count("<svg") == 13
     assert "device 2" in shown
     assert time.monotonic() - start < 60
 
@@ -86,3 +87,17 @@ def test_page_is_painted(page: Path, tmp_path: Path, width: int, dark: bool) -> 
     assert coloured > 2000
     # Nothing sticks out to the right: the last column is background all the way down.
     assert (abs(pixels[:, -1] - background).max(1) < 8).mean() > 0.98
+
+
+def test_a_comparison_loads_alone(page: Path, tmp_path: Path) -> None:
+    output = tmp_path / "comparison.html"
+    write_comparison([page.parent, page.parent, tmp_path / "nothing"], output)
+    shown = _browse(output, tmp_path / "profile", "--dump-dom")
+    assert shown.count("<svg") == 4
+    assert "nothing is not a run directory" in shown
+
+
+def test_page_prints_on_few_sheets(page: Path, tmp_path: Path) -> None:
+    _browse(page, tmp_path / "profile", f"--print-to-pdf={tmp_path / 'page.pdf'}", "--no-pdf-header-footer")
+    sheets = re.findall(rb"/Type */Page\b", (tmp_path / "page.pdf").read_bytes())
+    assert 2 <= len(sheets) <= 6

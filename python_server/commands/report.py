@@ -21,7 +21,8 @@ class Report:
     description = (
         "Write one self-contained HTML page about a run, finished or going on: accuracy against rounds, time, joules "
         "and bytes, what each device did when, stragglers, heat, energy by phase with its source. The same figures go "
-        "beside it as CSV and JSON. Several runs are compared on one page; those that cannot be read are left out and named."
+        "beside it as CSV and JSON. Several runs are compared on one page; those that cannot be read are "
+        "left out and named."
     )
     examples = """\
 examples:

@@ -148,7 +148,6 @@ def _render(found: Comparison) -> str:
                 title=f"Accuracy by {label}",
                 x_label=label,
                 y_label="accuracy",
-                y_range=(0.0, 1.0),
                 height=320,
             )
         )

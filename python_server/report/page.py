@@ -138,7 +138,7 @@ def _time(figures: RunFigures) -> dict[str, str]:
             parts_order=TIMELINE_PARTS,
             marks=line.marks,
             end=line.end_s,
-            width=min(30_000, max(1040, 130 * len(line.marks))),
+            width=1040 if len(line.marks) <= 12 else min(30_000, max(1200, 110 * len(line.marks))),
         ),
         "pace": cells(
             {name: [found[r.round].get(device) for r in trained] for device, name in lanes.items()},

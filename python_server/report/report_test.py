@@ -12,8 +12,7 @@ import pytest
 
 from python_server.errors import StoreError
 from python_server.report import gather, table_2, table_3, write_report
-from python_server.report.charts import line_chart, nice_ticks, stacked_bars
-from python_server.report.figures import phase_seconds
+from python_server.report.phases import phase_seconds
 from python_server.run_reader import RunReader
 from python_server.run_rows import DeviceRoundRow, DeviceRow, EventRow, RoundRow
 from python_server.store import RoundCommit, RunStore
@@ -195,27 +194,6 @@ def test_tables_in_the_papers_form(run: Path) -> None:
     assert [cell.strip() for cell in lines[3].split("|")[1:4]] == ["Accuracy lost (points)", "0.0", "0.0"]
     assert "0.17 (1.00x)" in lines[4]
     assert len({len(line) for line in lines}) == 1
-
-
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.1, 0.7), (-3, 12345), (5, 5), (0, 0), (1e-9, 2e-9)])
-def test_ticks_span_the_values(low: float, high: float) -> None:
-    ticks = nice_ticks(low, high)
-    assert ticks[0] <= low
-    assert ticks[-1] >= high * (1 - 1e-9)
-    assert 2 <= len(ticks) <= 12
-
-
-def test_lines_break_at_missing_values() -> None:
-    points = [(0.0, 1.0), (1.0, 2.0), (2.0, None), (3.0, math.nan), (4.0, 1.5)]
-    svg = line_chart({"a": points}, title="t", x_label="x", y_label="y")
-    assert svg.count("<polyline") == 2
-    assert svg.count("<circle") == 3
-
-
-def test_bars_are_as_long_as_their_values() -> None:
-    svg = stacked_bars({"a": {"p": 1.0, "q": 3.0}}, title="t", x_label="x", parts_order=("p", "q"))
-    widths = [float(width) for width in re.findall(r'class="bar c\d" .*? width="([\d.]+)"', svg)]
-    assert widths[1] / widths[0] == pytest.approx(3, rel=0.01)
 
 
 def test_a_device_that_was_not_asked_says_why_and_counts_for_nothing(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def to_parquet(run: Path, folder: Path) -> list[Path]:
         A file could not be written.
     """
     arrow = needed("pyarrow")
-    types = {int: arrow.int64(), float: arrow.float64(), str: arrow.string(), bool: arrow.bool_()}
+    types: dict[object, Any] = {int: arrow.int64(), float: arrow.float64(), str: arrow.string(), bool: arrow.bool_()}
     tables: dict[str, Any] = {}
     with RunReader(run) as reader, reader.snapshot():
         for kind in _TABLES:
