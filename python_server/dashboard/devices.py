@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from python_server.dashboard.energy_sums import EnergySums
 from python_server.energy_figures import TRACE, all_figures, figures_of
@@ -13,12 +12,12 @@ from python_server.run_reader import RunReader
 from python_server.run_rows import (
     BATTERY,
     ENERGY,
+    ENERGY_EXCLUDED,
     PREDICTED,
     TEMPERATURE,
     DeviceRoundRow,
     Json,
     MeasurementRow,
-    from_columns,
 )
 
 __all__ = ["DeviceStates"]
@@ -29,8 +28,8 @@ _LAST = (
     "round", "outcome", "reason", "download_s", "train_s", "upload_s", "replied_after_s", "train_loss", "steps",
     "planned_steps",
 )  # fmt: skip
-_COLUMNS = (*_LAST, "device", "name", "examples_processed", "download_bytes", "upload_bytes", "energy_j",
-            "energy_idle_j", "energy_source", "energy_method")  # fmt: skip
+_COLUMNS = (*_LAST, "device", "name", "examples_processed", "energy_j", "energy_idle_j", "energy_source",
+            "energy_method")  # fmt: skip
 
 
 class DeviceStates:
@@ -53,17 +52,26 @@ class DeviceStates:
         self._energy = EnergySums()
         self._last_measurement = 0
         self._losses: dict[int, tuple[float, int]] = {}
-        self._columns: dict[tuple[int, str], DeviceRoundRow] = {}
+        self._columns: dict[tuple[int, str], sqlite3.Row] = {}
+        self._begun = False
+        self._waiting: set[str] = set()
 
     def read(self, reader: RunReader, last_round: int) -> set[str]:
         """Read what is new after a round; return the ids of the devices that changed."""
         changed = self._add_devices(reader.select("SELECT device, name, processor, last_seen_at, facts FROM devices"))
-        rows = reader.select(
-            f"SELECT {', '.join(_COLUMNS)} FROM device_rounds WHERE round > ? ORDER BY round",  # noqa: S608
-            [last_round],
+        changed |= self._add_rounds(
+            reader.select(
+                f"SELECT {', '.join(_COLUMNS)} FROM device_rounds WHERE round > ? ORDER BY round",  # noqa: S608
+                [last_round],
+            )
         )
-        changed |= self._add_rounds(rows)
-        changed |= self._add_measurements(reader)
+        if not self._begun:  # rounds and devices are shown first
+            self._begun = self.reading = True
+            return changed
+        self._waiting |= changed | self._add_measurements(reader)
+        if self.reading:
+            return changed
+        changed, self._waiting = self._waiting, set()
         for device in changed:
             self.states[device]["energy"] = self._energy.of(device)
         return changed
@@ -87,24 +95,22 @@ class DeviceStates:
         return changed
 
     def _add_rounds(self, rows: Sequence[sqlite3.Row]) -> set[str]:
+        last: dict[str, sqlite3.Row] = {}
         for row in rows:
-            state = self._state(row["device"], row["name"])
-            state["last"] = {key: row[key] for key in _LAST}
+            device, number = row["device"], row["round"]
+            last[device] = row
+            state = self._state(device, row["name"])
             outcome = row["outcome"]
             state["outcomes"][outcome] = state["outcomes"].get(outcome, 0) + 1
-            state["download_bytes"] += row["download_bytes"] or 0
-            state["upload_bytes"] += row["upload_bytes"] or 0
-            if row["train_loss"] is not None and row["examples_processed"]:
-                total, examples = self._losses.get(row["round"], (0.0, 0))
-                seen = row["examples_processed"]
-                self._losses[row["round"]] = total + row["train_loss"] * seen, examples + seen
+            seen = row["examples_processed"]
+            if seen and row["train_loss"] is not None:
+                total, examples = self._losses.get(number, (0.0, 0))
+                self._losses[number] = total + row["train_loss"] * seen, examples + seen
             if row["energy_j"] is not None:
-                self._columns[row["round"], row["device"]] = DeviceRoundRow(
-                    row["round"], row["device"], row["name"], outcome,
-                    energy_j=row["energy_j"], energy_idle_j=row["energy_idle_j"],
-                    energy_source=row["energy_source"], energy_method=row["energy_method"],
-                )  # fmt: skip
-        return {row["device"] for row in rows}
+                self._columns[number, device] = row
+        for device, row in last.items():
+            self.states[device]["last"] = {key: row[key] for key in _LAST}
+        return set(last)
 
     def _add_measurements(self, reader: RunReader) -> set[str]:
         found = reader.select(
@@ -120,16 +126,16 @@ class DeviceStates:
             found = found[:whole] or found
         if found:
             self._last_measurement = found[-1]["id"]
-        rows = from_columns(MeasurementRow, map(dict, found))
+        rows = [_measurement(row) for row in found]
         if any(TRACE in row.info for row in rows):
             return self._count_anew(reader, rows)
         changed = self._note(rows)
         for row in rows:
-            if row.quantity.startswith(ENERGY) and row.info.get("phase") == "train":
+            if row.quantity in (ENERGY, ENERGY_EXCLUDED) and row.info.get("phase") == "train":
                 self._columns.pop((row.round, row.device), None)
         figures = figures_of(rows, [])
         if not self.reading:  # what no measurement tells of is told by the columns alone
-            figures += figures_of([], self._columns.values())
+            figures += figures_of([], map(_from_columns, self._columns.values()))
             self._columns = {}
         return changed | self._energy.add(figure for figure in figures if figure.device in self.states)
 
@@ -156,12 +162,29 @@ class DeviceStates:
         return changed
 
     def _state(self, device: str, name: str) -> Json:
-        fresh: dict[str, Any] = {
-            "device": device, "name": name, "processor": "", "seen_at": None, "last": None, "outcomes": {},
-            "battery": None, "temperature": None, "download_bytes": 0, "upload_bytes": 0, "energy": None,
-        }  # fmt: skip
-        return self.states.setdefault(device, fresh)
+        state = self.states.get(device)
+        if state is None:
+            state = self.states[device] = {
+                "device": device, "name": name, "processor": "", "seen_at": None, "last": None, "outcomes": {},
+                "battery": None, "temperature": None, "energy": None,
+            }  # fmt: skip
+        return state
 
 
 def _belongs(row: sqlite3.Row) -> tuple[str, int]:
     return row["device"], row["round"]
+
+
+def _measurement(row: sqlite3.Row) -> MeasurementRow:
+    """Read a row; of what is not a figure of energy or foretold, ``info`` is not needed and left out."""
+    quantity, method = row["quantity"], row["method"]
+    info = {} if quantity in (TEMPERATURE, BATTERY) else json.loads(row["info"])
+    return MeasurementRow(row["round"], row["device"], quantity, row["value"], row["unit"], row["source"], method, info)
+
+
+def _from_columns(row: sqlite3.Row) -> DeviceRoundRow:
+    return DeviceRoundRow(
+        row["round"], row["device"], row["name"], row["outcome"],
+        energy_j=row["energy_j"], energy_idle_j=row["energy_idle_j"],
+        energy_source=row["energy_source"], energy_method=row["energy_method"],
+    )  # fmt: skip

@@ -25,7 +25,10 @@ function open(kind, path, apply) {
   streams[kind] = stream;
   stream.onopen = () => connected(true);
   stream.onmessage = (event) => apply(JSON.parse(event.data));
-  stream.onerror = () => connected(false);
+  stream.onerror = () => {
+    const over = stream.readyState === EventSource.CLOSED;
+    connected(false, over ? "the dashboard refuses; open the address that it printed" : undefined);
+  };
   stream.addEventListener("end", () => {
     closeAll();
     connected(false, "the dashboard has ended; this is how things stood");
@@ -195,7 +198,8 @@ function addRounds(told) {
   for (const row of shown) {
     rounds.set(row.round, [
       `${row.round}`, number(row.accuracy, 4), number(row.loss, 4), number(row.client_accuracy, 4), number(row.train_loss, 4),
-      `${row.used} / ${row.asked}`, seconds(row.wall_s), seconds(row.train_phase_s), seconds(row.aggregate_s), seconds(row.evaluate_s),
+      row.round ? `${row.used} / ${row.asked}` : none, seconds(row.wall_s), seconds(row.train_phase_s || null), seconds(row.aggregate_s || null),
+      seconds(row.evaluate_s),
     ], true);
   }
   if (!everyRound) rounds.keepLast(SHOWN_ROUNDS);
