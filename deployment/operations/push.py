@@ -214,12 +214,12 @@ def _sender(connector: Connector, device: DeviceEntry, part: Part) -> Callable[[
             return connector.put(part.content, target, progress=progress)
         with tempfile.NamedTemporaryFile(prefix="pocketfleet-") as file:
             if isinstance(part.content, Path):
-                write_folder_archive(part.content, file)
+                write_folder_archive(part.content, file.write)
             else:
                 file.write(part.content)
             file.flush()
             if file_sha256(Path(file.name)) != part.sha256:
-                raise DeploymentError(f"{part.content}: changed while it was read; run this again")
+                raise DeploymentError(f"{device.name}: {part.name} changed while it was read; run this again")
             return connector.put(Path(file.name), target, progress=progress)
 
     return send
