@@ -51,7 +51,7 @@ _ENVIRONMENT = (
     + """
 place=$root/environments/$id
 rm -rf "$place" "$place.wheels"
-mkdir -p "$place.wheels"
+mkdir -p "$place.wheels/home"
 while read -r sha name; do
   check "$sha" "$name"
   ln -s "$root/blobs/$sha" "$place.wheels/$name"
@@ -59,7 +59,8 @@ done
 "$python" -m venv --without-pip "$place" >&2
 pip=$(ls "$place.wheels"/pip-*.whl)
 rest=$(ls "$place.wheels"/*.whl | grep -v "/pip-[^/]*$")
-# Names of wheels hold no blanks.
+# Names of wheels hold no blanks. The user's settings of pip are for other things, and nothing is left in the home.
+export HOME="$place.wheels/home" PIP_CONFIG_FILE=/dev/null
 "$place/bin/python" "$pip/pip" install --quiet --no-index --no-deps --no-cache-dir --disable-pip-version-check $rest >&2
 rm -rf "$place.wheels"
 : > "$place/ready"
