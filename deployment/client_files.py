@@ -7,9 +7,9 @@ import hashlib
 import io
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import device_profiles
 from deployment.errors import DeploymentError
@@ -62,10 +62,15 @@ def folder_digest(folder: Path) -> tuple[str, int]:
         raise DeploymentError(f"{error.filename or folder}: cannot be read: {error.strerror}") from None
 
 
-def write_folder_archive(folder: Path, target: BinaryIO) -> None:
+def write_folder_archive(folder: Path, write: Callable[[bytes], object]) -> None:
     """Write a zip of all files in a folder, uncompressed: weights and images do not shrink.
 
     However large the folder is, there is one block of it in memory at a time.
+
+    Parameters
+    ----------
+    write
+        Takes the next bytes.
 
     Raises
     ------
@@ -73,7 +78,7 @@ def write_folder_archive(folder: Path, target: BinaryIO) -> None:
         It cannot be read.
     """
     try:
-        _write_archive(folder, _files(folder), _Sink(target), zipfile.ZIP_STORED)
+        _write_archive(folder, _files(folder), _Sink(write), zipfile.ZIP_STORED)
     except OSError as error:
         raise DeploymentError(f"{error.filename or folder}: cannot be packed: {error.strerror}") from None
 
@@ -81,7 +86,7 @@ def write_folder_archive(folder: Path, target: BinaryIO) -> None:
 @functools.lru_cache(maxsize=1024)
 def _folder_digest(folder: Path, files: tuple[tuple[Path, int], ...]) -> tuple[str, int]:
     """Return them; known as long as no file's time changes."""
-    sink = _Sink(None)
+    sink = _Sink(lambda block: None)
     _write_archive(folder, [path for path, _ in files], sink, zipfile.ZIP_STORED)
     return sink.sha256.hexdigest(), sink.size_bytes
 
@@ -91,10 +96,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 class _Sink:
-    """Takes bytes in order, and passes them on or not: as it cannot be sought, the bytes are the same either way."""
+    """Takes bytes in order, and passes them on; it cannot be sought, so the bytes are the same wherever they go."""
 
-    def __init__(self, target: BinaryIO | None) -> None:
-        self._target = target
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
         self.sha256 = hashlib.sha256()
         self.size_bytes = 0
 
@@ -102,8 +107,7 @@ class _Sink:
         """Take some."""
         self.sha256.update(block)
         self.size_bytes += len(block)
-        if self._target is not None:
-            self._target.write(block)
+        self._write(block)
         return len(block)
 
     def flush(self) -> None:

@@ -18,8 +18,8 @@ def complaints(folder: Path, name: str, text: str) -> str:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze (Debian: apt install systemd)")
     (folder / name).write_text(text)
-    words = ["systemd-analyze", "verify", "--man=no", folder / name]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stderr
+    words = ["systemd-analyze", "verify", "--man=no", str(folder / name)]
+    return str(subprocess.run(words, capture_output=True, text=True, check=False).stderr)
 
 
 @pytest.mark.parametrize("directory", [".pocketfleet", "with a blank", "/mnt/disk"])

@@ -88,7 +88,11 @@ def test_an_environment_is_made_without_the_internet_and_kept_while_it_fits(inde
     blob.write_bytes(whole[:-1] + b"x")
     with pytest.raises((CommandError, PlatformError), match=r"board: .*tiny-1.0-py3-none-any.whl is damaged on the"):
         making.apply(no_progress)
+    # Settings of the user's for pip are not ours.
+    (tmp_path / "home/.config/pip").mkdir(parents=True)
+    (tmp_path / "home/.config/pip/pip.conf").write_text("[install]\nrequire-hashes = true\nuser = true\n")
     carry_out(push(here, board, new))
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == [".config", board.directory]
     python = f"{board.directory}/environments/{new.environment}/bin/python"
     assert here.run([python, "-c", "import tiny; print(tiny.answer)"]).text == "42"
     assert here.run([python, "-c", "import numpy"]).status != 0, "the environment sees the host's packages"

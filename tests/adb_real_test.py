@@ -14,7 +14,7 @@ from deployment.adb import AdbConnector, transports
 from deployment.connector import script
 from deployment.errors import LostLinkError, NoSpaceError, UnreachableError
 from deployment.steps import Report, carry_out
-from tests.emulated_phone import EmulatedPhone, built_apk
+from tests.emulated_phone import EmulatedPhone
 from tests.real_adbd import RealAdbd, cabled_adbd
 
 MB = 1_000_000
@@ -117,12 +117,11 @@ def test_a_phone_that_reboots_in_a_push(phone: AdbConnector, adbd: RealAdbd, tmp
     assert (adbd.root / "data/local/tmp/rebooted").read_bytes() == source.read_bytes()
 
 
-def test_the_app_across_a_cable(phone: AdbConnector, adbd: RealAdbd, tmp_path: Path) -> None:
+def test_the_app_across_a_cable(phone: AdbConnector, adbd: RealAdbd, real_apk: Path | None, tmp_path: Path) -> None:
     """Google's daemon, the real APK where there is one, and an emulated Android behind ``am`` and ``pm``."""
     emulated = EmulatedPhone(adbd.root)
-    apk = built_apk()
-    if apk is None:
-        apk = tmp_path / "app.apk"
+    apk = real_apk or tmp_path / "app.apk"
+    if real_apk is None:
         with zipfile.ZipFile(apk, "w") as archive:
             archive.writestr("AndroidManifest.xml", b"made by a test")
             archive.writestr("lib/arm64-v8a/lib.so", os.urandom(4 * MB))

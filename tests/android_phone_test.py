@@ -29,7 +29,7 @@ from deployment.steps import Report, Step, carry_out
 from model_export.bundle import write_bundle
 from model_export.bundle_test import FILES, MANIFEST_VALUE
 from tests.emulated_adbd import EmulatedAdbd
-from tests.emulated_phone import FILE_SETTINGS, LIMITS, STATUS, WORD_SETTINGS, EmulatedPhone, built_apk
+from tests.emulated_phone import FILE_SETTINGS, LIMITS, STATUS, WORD_SETTINGS, EmulatedPhone
 
 APK_BYTES = 400_000
 ACTIONS = ("CONFIGURE", "STATUS", "STOP", "KEY")
@@ -226,13 +226,12 @@ def test_the_emulated_app_speaks_as_the_real_one_does() -> None:
     assert 'START = "org.pocketfleet.START"' in (java / "FleetService.java").read_text()
 
 
-def test_the_real_apk(bench: Bench) -> None:
-    apk = built_apk()
-    if apk is None:
+def test_the_real_apk(bench: Bench, real_apk: Path | None) -> None:
+    if real_apk is None:
         pytest.skip("needs an APK: android_app/build_apk release --abi arm64-v8a, or name one with POCKETFLEET_APK")
-    bench.plan = AppPlan(apk, bench.plan.settings, bench.plan.files)
+    bench.plan = AppPlan(real_apk, bench.plan.settings, bench.plan.files)
     bench.push()
-    assert bench.phone.base.read_bytes() == apk.read_bytes()
+    assert bench.phone.base.read_bytes() == real_apk.read_bytes()
     carry_out(android.start(bench.connector))
     assert android.status(bench.connector).running
     carry_out(android.uninstall(bench.connector))
@@ -263,7 +262,7 @@ def test_an_app_that_is_not_there_or_does_not_start(bench: Bench, tmp_path: Path
         carry_out(android.start(bench.connector))
     bench.plan = AppPlan(bench.plan.apk)
     bench.push()
-    assert android.public_key(bench.connector) == ("SHA256:abc", "-----BEGIN PUBLIC KEY-----\nMHY\n")
+    assert android.public_key(bench.connector) == ("SHA256:abc", bench.phone.pem)
     with pytest.raises(CommandError, match=r"the client has not started \(failed\): No server yet"):
         carry_out(android.start(bench.connector))
     with pytest.raises(NotThereError, match="there are no results in /sdcard/Android/data/.*has it taken part"):

@@ -16,10 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from deployment.android import FILES, PACKAGE
 from tests.android_root import AndroidRoot, Answer
 
-__all__ = ["FILE_SETTINGS", "LIMITS", "STATUS", "WORD_SETTINGS", "EmulatedPhone", "built_apk"]
+__all__ = ["FILE_SETTINGS", "LIMITS", "STATUS", "WORD_SETTINGS", "EmulatedPhone"]
 
 FILE_SETTINGS = {"invitation", "ca", "trust", "data", "test-data", "bundle"}
 WORD_SETTINGS = {
@@ -60,6 +63,8 @@ class EmulatedPhone:
         Where the app keeps its results; whether ``run-as`` lets the shell in.
     calls
         Every command that it was asked.
+    pem
+        The app's public key.
     """
 
     path: Path
@@ -87,6 +92,8 @@ class EmulatedPhone:
 
     def __post_init__(self) -> None:
         self.root = AndroidRoot(self.path, self._answer)
+        form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        self.pem = ec.generate_private_key(ec.SECP384R1()).public_key().public_bytes(*form).decode()
 
     @property
     def base(self) -> Path:
@@ -217,13 +224,4 @@ class EmulatedPhone:
         return {"stopping": self.running}
 
     def _app_key(self, settings: dict[str, str]) -> dict[str, object]:
-        return {"fingerprint": "SHA256:abc", "ssh": "ecdsa", "pem": "-----BEGIN PUBLIC KEY-----\nMHY\n"}
-
-
-def built_apk() -> Path | None:
-    """Return the real app, if it has been built here or ``POCKETFLEET_APK`` names one."""
-    target = Path(__file__).resolve().parent.parent / "android_app" / "app" / "target"
-    built = [*sorted(target.glob("pocketfleet-*-release-arm64-v8a.apk"))]
-    if "POCKETFLEET_APK" in os.environ:
-        built.append(Path(os.environ["POCKETFLEET_APK"]))
-    return built[-1] if built else None
+        return {"fingerprint": "SHA256:abc", "ssh": "ecdsa", "pem": self.pem}

@@ -54,7 +54,7 @@ _ENVIRONMENT = (
     + """
 place=$root/environments/$id
 rm -rf "$place" "$place.wheels"
-mkdir -p "$place.wheels"
+mkdir -p "$place.wheels/home"
 while read -r sha name; do
   check "$sha" "$name"
   ln -s "$root/blobs/$sha" "$place.wheels/$name"
@@ -62,7 +62,8 @@ done
 "$python" -m venv --without-pip "$place" >&2
 pip=$(ls "$place.wheels"/pip-*.whl)
 rest=$(ls "$place.wheels"/*.whl | grep -v "/pip-[^/]*$")
-# Names of wheels hold no blanks.
+# Names of wheels hold no blanks. The user's settings of pip are for other things, and nothing is left in the home.
+export HOME="$place.wheels/home" PIP_CONFIG_FILE=/dev/null
 "$place/bin/python" "$pip/pip" install --quiet --no-index --no-deps --no-cache-dir --disable-pip-version-check $rest >&2
 rm -rf "$place.wheels"
 : > "$place/ready"
@@ -217,12 +218,12 @@ def _sender(connector: Connector, device: DeviceEntry, part: Part) -> Callable[[
             return connector.put(part.content, target, progress=progress)
         with tempfile.NamedTemporaryFile(prefix="pocketfleet-") as file:
             if isinstance(part.content, Path):
-                write_folder_archive(part.content, file)
+                write_folder_archive(part.content, file.write)
             else:
                 file.write(part.content)
             file.flush()
             if file_sha256(Path(file.name)) != part.sha256:
-                raise DeploymentError(f"{part.content}: changed while it was read; run this again")
+                raise DeploymentError(f"{device.name}: {part.name} changed while it was read; run this again")
             return connector.put(Path(file.name), target, progress=progress)
 
     return send
