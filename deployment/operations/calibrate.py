@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deployment.client_files import folder_archive
+from deployment.client_files import write_folder_archive
 from deployment.connector import Connector, Progress, check, failure, script
 from deployment.errors import CommandError, DeployError, NotThereError
 from deployment.inventory import DeviceEntry
@@ -60,7 +61,11 @@ class BundleFile:
 
 def bundle_file(path: Path) -> BundleFile:
     """Read a bundle, a directory or a zip."""
-    return BundleFile(path.name, folder_archive(path) if path.is_dir() else path.read_bytes())
+    if not path.is_dir():
+        return BundleFile(path.name, path.read_bytes())
+    content = io.BytesIO()
+    write_folder_archive(path, content.write)
+    return BundleFile(path.name, content.getvalue())
 
 
 def calibrate(
