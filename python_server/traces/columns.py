@@ -93,7 +93,7 @@ class Table:
 
     def _read_slowly(self, places: Sequence[int]) -> np.ndarray:
         rows = []
-        with self.path.open(encoding="utf-8-sig", newline="") as file:
+        with self.path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             for number, cells in enumerate(csv.reader(file, delimiter=self.delimiter), 1):
                 if number > self.skip and any(cell.strip() for cell in cells):
                     rows.append([self._number(cells, place, number) for place in places])

@@ -116,6 +116,17 @@ def test_dates_are_unix_time(tmp_path: Path) -> None:
     assert total(trace) == pytest.approx(JOULES)
 
 
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    lines = [f"{second},1\n".encode() for second in range(10_000)]
+    path.write_bytes(b"time,power\n" + b"".join(lines) + b"10000,\xff\xfe\n")
+    with pytest.raises(TraceError, match="line 10002, column 'power': '.*' is no number"):
+        read_trace(path)
+    path.write_bytes(b"time,power\n0,1\n1,\xff\xfe\n")
+    with pytest.raises(TraceError, match="it is no text"):
+        read_trace(path, "csv")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -56,13 +56,38 @@ final class EnergyReport {
     report.put(Records.TEMPERATURE_END_C, now.batteryTemperatureC());
     report.put(Records.BATTERY_START_PERCENT, before.batteryPercent());
     report.put(Records.BATTERY_END_PERCENT, now.batteryPercent());
-    report.info.put(Records.ENERGY_METHOD, method);
-    report.info.put(Records.ENERGY_SOURCE, source(phases, energy));
-    report.info.put(Records.ENERGY_COVERS, energy == null ? "" : energy.covers());
-    report.info.put(Records.ENERGY_FLAGS, String.join("\n", report.flags));
+    if (energy == null) {
+      report.info.put(Records.ENERGY_METHOD, method);
+      report.info.put(
+          Records.ENERGY_SOURCE,
+          phases.metered()
+              ? "the energy source failed during this interval"
+              : "this client has no energy source");
+      report.info.put(Records.ENERGY_COVERS, "");
+      report.info.put(Records.ENERGY_FLAGS, String.join("\n", report.flags));
+    } else {
+      report.words(energy);
+    }
     report.info.put(Records.TEMPERATURE_SOURCE, "battery");
     report.info.put(Records.GOVERNOR, governor());
     report.info.put(Records.BUILD, settings.build());
+    return report;
+  }
+
+  /**
+   * The report of the last upload alone, which a query may ask for; empty where it is not known.
+   *
+   * @param phases what has used which joules; the upload's are forgotten
+   */
+  static EnergyReport ofUpload(Phases phases) {
+    EnergyReport report = new EnergyReport();
+    Energy energy = phases.take(Phases.UPLOAD);
+    if (energy != null) {
+      report.joules(
+          energy, Records.PREVIOUS_UPLOAD_ENERGY_J, Records.PREVIOUS_UPLOAD_ENERGY_IDLE_J);
+      report.flag(Phases.UPLOAD, energy);
+      report.words(energy);
+    }
     return report;
   }
 
@@ -83,9 +108,7 @@ final class EnergyReport {
       flags.add(phase + ": left out, as it was " + energy.method());
     }
     if (alike) {
-      for (String flag : energy.flags()) {
-        flags.add(phase + ": " + flag);
-      }
+      flag(phase, energy);
     }
     Energy told = alike ? energy : null;
     switch (phase) {
@@ -111,11 +134,17 @@ final class EnergyReport {
     metrics.put(name, Double.isNaN(value) ? NOT_KNOWN : value);
   }
 
-  private static String source(Phases phases, Energy energy) {
-    if (!phases.metered()) {
-      return "this client has no energy source";
+  private void flag(String phase, Energy energy) {
+    for (String flag : energy.flags()) {
+      flags.add(phase + ": " + flag);
     }
-    return energy == null ? "the energy source failed during this interval" : energy.source();
+  }
+
+  private void words(Energy energy) {
+    info.put(Records.ENERGY_METHOD, energy.method());
+    info.put(Records.ENERGY_SOURCE, energy.source());
+    info.put(Records.ENERGY_COVERS, energy.covers());
+    info.put(Records.ENERGY_FLAGS, String.join("\n", flags));
   }
 
   /** What governs the processor's clock; empty where the system does not tell. */

@@ -140,8 +140,10 @@ public final class Worker implements Handler, AutoCloseable {
       install(task);
     }
     Map<String, Object> facts = facts();
-    Map<String, Object> metrics =
-        Collections.singletonMap(Records.NUM_EXAMPLES, facts.get(Records.NUM_EXAMPLES));
+    EnergyReport upload = EnergyReport.ofUpload(phases);
+    Map<String, Object> metrics = new LinkedHashMap<>(upload.metrics());
+    metrics.put(Records.NUM_EXAMPLES, facts.get(Records.NUM_EXAMPLES));
+    facts.putAll(upload.info());
     return new Reply(metrics, facts, null);
   }
 

@@ -319,6 +319,7 @@ public class WorkerTest {
       Reply reply =
           worker.handle(new Task(Records.QUERY, Collections.emptyMap(), Collections.emptyMap()));
       assertEquals("client 1.2", reply.info().get("build"));
+      assertEquals(Collections.singleton("num-examples"), reply.metrics().keySet());
       worker.phase("upload");
       power[0] = 5;
       worker.phase("wait");
@@ -348,6 +349,13 @@ public class WorkerTest {
       assertEquals(
           "odd 9.0\ndownload: odd 9.0\nwait: left out, as it was modelled",
           reply.info().get("energy-flags"));
+      worker.phase("upload");
+      worker.phase("wait");
+      reply =
+          worker.handle(new Task(Records.QUERY, Collections.emptyMap(), Collections.emptyMap()));
+      assertEquals(9.0, reply.metrics().get("previous-upload-energy-j"));
+      assertEquals("battery", reply.info().get("energy-method"));
+      assertEquals("upload: odd 9.0", reply.info().get("energy-flags"));
     }
   }
 
