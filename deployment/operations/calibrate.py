@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,13 @@ def bundle_file(path: Path) -> BundleFile:
 
 
 def calibrate(
-    connector: Connector, device: DeviceEntry, bundle: BundleFile, found: dict[str, Any], *, seconds: float
+    connector: Connector,
+    device: DeviceEntry,
+    bundle: BundleFile,
+    found: dict[str, Any],
+    *,
+    seconds: float,
+    power_threads: Sequence[int] = (),
 ) -> Iterator[Step]:
     """Yield what is to be done until a board's figures are in ``found``.
 
@@ -76,6 +82,8 @@ def calibrate(
         Gets ``release``, ``link`` and ``measured`` (what the client printed; `edge_client.calibrate.Calibration`).
     seconds
         For each figure.
+    power_threads
+        Further numbers of threads at which power is measured.
 
     Raises
     ------
@@ -94,6 +102,10 @@ def calibrate(
             f"run: pocketfleet fleet stop --device {device.name}",
         )
     found["release"] = status.release
+    options = ["--seconds", f"{seconds:g}"]
+    options += ["--threads", str(device.threads)] if device.threads else []
+    options += ["--profile", device.profile] if device.profile else []
+    options += ["--power-threads", *map(str, power_threads)] if power_threads else []
     yield Step("time the link, 2 MB there and back", lambda progress: _time_link(connector, device, found))
     size = len(bundle.content)
     yield Step(
@@ -101,7 +113,7 @@ def calibrate(
         lambda progress: _put(connector, bundle.content, f"{device.directory}/{bundle.place}", progress),
         size,
     )
-    yield Step(f"calibrate {bundle.name}", lambda progress: _calibrate(connector, device, bundle, found, seconds))
+    yield Step(f"calibrate {bundle.name}", lambda progress: _calibrate(connector, device, bundle, found, options))
     yield Step("remove what was sent", lambda progress: _remove(connector, device))
 
 
@@ -110,11 +122,8 @@ def _nothing_there(device: DeviceEntry) -> NotThereError:
 
 
 def _calibrate(
-    connector: Connector, device: DeviceEntry, bundle: BundleFile, found: dict[str, Any], seconds: float
+    connector: Connector, device: DeviceEntry, bundle: BundleFile, found: dict[str, Any], options: Sequence[str]
 ) -> int:
-    options = ["--seconds", f"{seconds:g}"]
-    options += ["--threads", str(device.threads)] if device.threads else []
-    options += ["--profile", device.profile] if device.profile else []
     words = script(_RUN, device.directory, device.python, str(device.nice), bundle.place, *options)
     done = connector.run(words, timeout_s=_LONGEST_S)
     if done.status == _MISSING:

@@ -275,7 +275,16 @@ def calibrate(options: argparse.Namespace) -> int:
                 "plan from what its rounds took: pocketfleet plan EXPERIMENT.toml --observed RUN",
             )
         found: dict[str, Any] = {"device": session.device.name, "exported_ms": exported}
-        session.carry_out(steps(session.connector, session.device, bundle, found, seconds=options.seconds))
+        session.carry_out(
+            steps(
+                session.connector,
+                session.device,
+                bundle,
+                found,
+                seconds=options.seconds,
+                power_threads=options.power_threads,
+            )
+        )
         return found
 
     def show(outcomes: Sequence[Outcome]) -> None:

@@ -127,10 +127,11 @@ def test_a_fleet_calibrates_itself_and_is_planned_from_that(
     assert planned[0] == "here: time the link, 2 MB there and back"
     assert planned[2].startswith("here: calibrate ")
     assert not (tmp_path / "fleet.calibration.json").exists()
-    assert main(words) == 0
+    assert main([*words, "--power-threads", "1", "2"]) == 0
     assert capsys.readouterr().out.startswith("here: step ")
     (found,) = Calibrations(tmp_path / "fleet.calibration.json").of("here")
     assert (found.bundle, found.threads) == (Bundle.load(digits_bundle).sha256, 1)
+    assert [sample["threads"] for sample in found.power] == [0, 1, 2]
     assert set(found.step_ms) == {"", *Bundle.load(digits_bundle).manifest.cuts}
     assert not (tmp_path / "board/calibrate").exists()
     (tmp_path / "e.toml").write_text(f'name = "e"\nrounds = 3\nmodel = {{ bundle = "{digits_bundle}" }}\n')
