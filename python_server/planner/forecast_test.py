@@ -203,6 +203,9 @@ def test_an_inventory_is_planned_from_its_calibration(write: Write, digits_bundl
     rows = measurements(plan, {"pi": "sha256:1"})
     assert {(row.device, row.quantity) for row in rows} >= {("", "round time"), ("sha256:1", ENERGY)}
     assert {row.method for row in rows} == {"predicted"}
+    fleet = {row.quantity: row.value for row in rows if not row.device}
+    assert fleet["bytes"] == pytest.approx(pi.download_bytes + pi.upload_bytes)
+    assert fleet[ENERGY] == pytest.approx(sum(pi.energy_j.values()))
 
 
 def test_a_device_without_its_own_calibration_is_planned_and_labelled(write: Write, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_run_keeps_its_plan_or_why_there_is_none(write: Write, tmp_path: Path)
         kept = [each for each in run.measurements() if each.method == PREDICTED]
         assert [each.text for each in run.events() if each.kind == "forecast"][:2] == [line, missing]
     assert {each.device for each in kept} == {"", "sha256:1"}
-    phases = {each.info["phase"] for each in kept if each.quantity == ENERGY}
+    phases = {each.info["phase"] for each in kept if each.quantity == ENERGY and each.device}
     assert phases == {"download", "train", "upload", "wait"}
     whole = next(each for each in kept if each.quantity == "round time" and not each.device)
     assert f"{whole.value:.3g} s a round" in line

@@ -103,7 +103,14 @@ def measurements(plan: Forecast, ids: Mapping[str, str]) -> list[MeasurementRow]
     ids
         Of the devices, by name; those without are left out.
     """
-    rows = [MeasurementRow(0, "", "round time", plan.round_s, "s", plan.overhead, PREDICTED)]
+    traffic = (plan.download_bytes + plan.upload_bytes) / plan.rounds
+    rows = [
+        MeasurementRow(0, "", "round time", plan.round_s, "s", f"devices' own; {plan.overhead}", PREDICTED),
+        MeasurementRow(0, "", "bytes", traffic, "B", "the bundle and the codecs", PREDICTED),
+    ]
+    if plan.energy_j:
+        joules = sum(plan.energy_j.values()) / plan.rounds
+        rows.append(MeasurementRow(0, "", ENERGY, joules, "J", "devices' own", PREDICTED, {"idle_j": None}))
     for each in plan.devices:
         device = ids.get(each.name)
         if device is None or not each.asked:
@@ -119,8 +126,8 @@ def measurements(plan: Forecast, ids: Mapping[str, str]) -> list[MeasurementRow]
         size = each.download_bytes + each.upload_bytes
         rows.append(MeasurementRow(0, device, "bytes", size, "B", "the bundle and the codecs", PREDICTED))
         if each.memory_bytes is not None:
-            memory = float(each.memory_bytes)
-            rows.append(MeasurementRow(0, device, "memory", memory, "B", "measured at export", PREDICTED))
+            memory, words = float(each.memory_bytes), "measured at export, beyond what the client holds anyway"
+            rows.append(MeasurementRow(0, device, "memory", memory, "B", words, PREDICTED))
     return rows
 
 
