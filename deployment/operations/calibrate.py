@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deployment.client_files import folder_archive
 from deployment.connector import Connector, Progress, check, failure, script
 from deployment.errors import CommandError, DeployError, NotThereError
 from deployment.inventory import DeviceEntry
 from deployment.operations.status import read_status
 from deployment.steps import Step
+from model_export.bundle import Bundle
 
 __all__ = ["BundleFile", "bundle_file", "calibrate"]
 
@@ -58,9 +58,15 @@ class BundleFile:
         return f"calibrate/{hashlib.sha256(self.content).hexdigest()[:16]}.zip"
 
 
-def bundle_file(path: Path) -> BundleFile:
-    """Read a bundle, a directory or a zip."""
-    return BundleFile(path.name, folder_archive(path) if path.is_dir() else path.read_bytes())
+def bundle_file(bundle: Bundle) -> BundleFile:
+    """Pack a bundle.
+
+    Raises
+    ------
+    model_export.errors.BundleError
+        A file was altered since it was loaded.
+    """
+    return BundleFile(bundle.path.name, bundle.zipped())
 
 
 def calibrate(
@@ -79,7 +85,7 @@ def calibrate(
     bundle
         What to train.
     found
-        Gets ``release``, ``link`` and ``measured`` (what the client printed; `edge_client.calibrate.Calibration`).
+        Gets ``release``, ``link`` and ``measured`` (what the client printed; `edge_client.calibration.Calibration`).
     seconds
         For each figure.
     power_threads

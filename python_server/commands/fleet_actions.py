@@ -263,9 +263,10 @@ def calibrate(options: argparse.Namespace) -> int:
     from model_export.bundle import Bundle
     from python_server.planner.calibrations import Calibrations, calibration_file
 
-    measured = Bundle.load(options.bundle).manifest.costs.measured
+    loaded = Bundle.load(options.bundle)
+    measured = loaded.manifest.costs.measured
     exported = {} if measured is None else {name: each.step_ms for name, each in measured.signatures.items()}
-    bundle, kept = bundle_file(options.bundle), Calibrations(calibration_file(options.inventory))
+    bundle, kept = bundle_file(loaded), Calibrations(calibration_file(options.inventory))
 
     def work(session: Session) -> dict[str, Any]:
         if session.device.connect == "adb" and android.is_android(session.connector):
