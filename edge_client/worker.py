@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional, Union
 
-import numpy as np
-
 from edge_client.bundle_store import BundleStore
 from edge_client.conditions import build
 from edge_client.data import Dataset, load_dataset
 from edge_client.energy import Phases, SampledMeter, find_meter
-from edge_client.errors import DivergedError, NoLocalWeightsError, TaskError
+from edge_client.errors import NoLocalWeightsError, TaskError
 from edge_client.feature_cache import FeatureCache
 from edge_client.local_weights import LocalWeights
 from edge_client.plan import Plan, text
@@ -48,6 +46,7 @@ from edge_client.records import (
 )
 from edge_client.reported import Conditions, phase_figures, upload_figures
 from edge_client.runtime import available_runtime
+from edge_client.task_weights import check_finite, received_weights, wanted_variables
 from edge_client.trainer import Trainer
 from model_export import codecs
 from model_export.bundle import Bundle
@@ -231,10 +230,10 @@ class Worker:
     def _train(self, task: Task) -> Reply:
         job = self._loaded()
         plan, trainer, dataset = Plan.of(task.config), job.trainer, job.dataset
-        wanted = _wanted(plan, trainer)
+        wanted = wanted_variables(plan, trainer)
         before = Conditions.now()
         cpu_start, start = time.process_time(), time.monotonic()
-        received = _received(plan, task, trainer)
+        received = received_weights(plan, task, trainer)
         trainer.set_weights({**self._own_weights(plan, trainer), **received})
         set_s = time.monotonic() - start
         with self._phase("train"):
@@ -252,7 +251,7 @@ class Worker:
             )
         start = time.monotonic()
         weights = trainer.weights()
-        _check_finite(weights)
+        check_finite(weights)
         if plan.keep_weights:
             self._keeper().save(plan, trainer.bundle.sha256, weights)
         arrays = codecs.encode({path: weights[path] for path in wanted}, plan.upload_codec, received)
@@ -273,7 +272,7 @@ class Worker:
     def _evaluate(self, task: Task) -> Reply:
         job = self._loaded()
         before = Conditions.now()
-        job.trainer.set_weights(_received(Plan.of(task.config), task, job.trainer))
+        job.trainer.set_weights(received_weights(Plan.of(task.config), task, job.trainer))
         start = time.monotonic()
         with self._phase("evaluate"):
             loss, accuracy = job.trainer.evaluate(job.test_dataset.x, job.test_dataset.y)
@@ -310,32 +309,6 @@ class Worker:
         runtime = self._job.trainer.runtime if self._job else available_runtime()
         info = {"name": self.name, "runtime": runtime, **words, **before.words()}
         return Reply(metrics={**metrics, **figures, **before.figures()}, arrays=arrays, info=info)
-
-
-def _received(plan: Plan, task: Task, trainer: Trainer) -> Arrays:
-    """Return the weights that came with a task."""
-    if plan.download_codec == "float32":
-        return task.arrays
-    specs = {path: (variable.shape, variable.dtype) for path, variable in trainer.manifest.variables.items()}
-    return codecs.decode(task.arrays, specs)
-
-
-def _wanted(plan: Plan, trainer: Trainer) -> tuple[str, ...]:
-    """Return the variables to send back."""
-    every = trainer.manifest.state
-    unknown = [path for path in plan.reply_variables if path not in every]
-    if unknown:
-        raise TaskError(f"reply-variables: the model has no variable {unknown[0]!r}")
-    return plan.reply_variables or (every if plan.reply_all else trainer.trained(plan.cut))
-
-
-def _check_finite(weights: Arrays) -> None:
-    """Find out what the last step did: the loss of a step is that of the weights before it."""
-    for path, value in weights.items():
-        if not np.isfinite(value).all():
-            raise DivergedError(
-                f"training went astray: {path} holds values that are no numbers; a lower learning rate may help"
-            )
 
 
 def _peak_memory_bytes() -> int:

@@ -163,3 +163,52 @@ def test_a_rail_that_goes_is_a_missing_reading(tree: Callable[[Tree], Path]) -> 
     (root / OLD / "6-0040/iio:device0/in_power0_input").unlink()
     with pytest.raises(ReadingError, match="in_power0_input: No such file"):
         source.read()
+
+
+@pytest.mark.parametrize(
+    ("files", "fault", "flag"),
+    [
+        (
+            NANO,
+            {f"{OLD}/6-0040/iio:device0/in_power0_input": 2_746_000},
+            "excluded: 10 readings differ by a factor of hun",
+        ),
+        (TX2, {f"{OLD}/0-0041/iio_device/in_power0_input": -3}, "10 readings of no power, or less, were left out"),
+        (
+            TX2,
+            {f"{OLD}/0-0041/iio_device/in_power0_input": 150_000},
+            "10 readings beyond the sensor's range were left out",
+        ),
+        (ORIN_NX, {"sys/class/hwmon/hwmon1/curr1_input": "nonsense"}, "10 readings failed, at last: "),
+        (AGX_ORIN, {"sys/class/hwmon/hwmon1/in2_input": ""}, "10 readings failed, at last: "),
+    ],
+)
+def test_faults_in_the_middle_of_an_interval(
+    files: Tree, fault: Tree, flag: str, tree: Callable[[Tree], Path], clock: Clock
+) -> None:
+    """A third of six seconds: flagged, not covered, and so excluded; the interval after it is right again."""
+    root = tree(files)
+    meter = SampledMeter(find_ina3221(root), rate_hz=0.0, clock=clock, cpu=lambda: 0.0)
+    watts = meter.sampler.source.read()
+
+    def read(times: int) -> None:
+        for _ in range(times):
+            clock.now += 0.2
+            meter.mark()
+
+    with meter:
+        read(10)
+        tree(fault)
+        read(10)
+        tree(files)
+        read(10)
+    assert meter.energy is not None
+    assert any(each.startswith(flag) for each in meter.energy.flags), meter.energy.flags
+    assert meter.energy.excluded
+    assert meter.energy.gross_j == pytest.approx(watts * 20 * 0.2, rel=0.06)
+    with meter:
+        read(10)
+    energy = meter.energy
+    assert energy is not None
+    assert not energy.flags
+    assert energy.gross_j == pytest.approx(watts * 2.0, rel=1e-3)

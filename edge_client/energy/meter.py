@@ -180,7 +180,7 @@ class SampledMeter:
             words += f"; uncertainty: {self.about.accuracy.origin}"
         if self.baseline is not None and self.baseline.uncertainty_w is not None:
             idle_w, uncertainty_w = self.baseline.power_w, self.baseline.uncertainty_w
-            words += f"; idle {idle_w:.3f} ± {uncertainty_w:.3f} W, measured before the run"
+            words += f"; idle {idle_w:.3f} W (± {uncertainty_w:.3f} W by the readings' spread), measured before the run"
         return words
 
 

@@ -59,7 +59,7 @@ def test_idle_power_is_measured_and_subtracted(clock: Clock) -> None:
         run(meter, clock, source, [6.0] * 10)
     assert meter.energy is not None
     assert meter.energy.idle_j == pytest.approx(2.0, rel=1e-3)
-    assert meter.energy.source.startswith("a test; idle 2.000 ± 0.0")
+    assert meter.energy.source.startswith("a test; idle 2.000 W (± 0.0")
 
 
 def test_no_idle_power_from_too_few_readings_or_in_no_time(clock: Clock) -> None:
