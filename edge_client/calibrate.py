@@ -18,7 +18,7 @@ from typing import Callable, Optional
 import numpy as np
 
 from edge_client.calibration import Calibration, PowerSample, Timing
-from edge_client.conditions import temperature_c
+from edge_client.conditions import build, governor, temperature_c
 from edge_client.energy import EnergyMeter, find_meter
 from edge_client.errors import SettingsError
 from edge_client.runtime import default_threads
@@ -118,6 +118,8 @@ def calibrate(
         machine=platform.machine(),
         cores=os.cpu_count() or 0,
         python=platform.python_version(),
+        governor=governor(),
+        build=build(),
         threads=threads or 0,
         at=time.time(),
         steps=steps,

@@ -68,8 +68,8 @@ class Calibration:
         Hash and name of the bundle.
     batch_size
         Samples of a step.
-    runtime, machine, cores, python
-        What it ran on.
+    runtime, machine, cores, python, governor, build
+        What it ran on: also the processor's frequency governor, and the version of the client.
     threads
         Threads that times are for.
     at
@@ -96,6 +96,8 @@ class Calibration:
     machine: str
     cores: int
     python: str
+    governor: str
+    build: str
     threads: int
     at: float
     steps: Mapping[str, Timing]

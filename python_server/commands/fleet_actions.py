@@ -275,7 +275,8 @@ def calibrate(options: argparse.Namespace) -> int:
                 "the app has no calibration",
                 "plan from what its rounds took: pocketfleet plan EXPERIMENT.toml --observed RUN",
             )
-        found: dict[str, Any] = {"device": session.device.name, "exported_ms": exported}
+        device = session.device
+        found: dict[str, Any] = {"device": device.name, "processor": device.processor, "exported_ms": exported}
         session.carry_out(
             steps(
                 session.connector,
