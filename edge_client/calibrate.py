@@ -19,7 +19,7 @@ import numpy as np
 
 from edge_client.calibration import Calibration, PowerSample, Timing
 from edge_client.conditions import build, governor, temperature_c
-from edge_client.energy import EnergyMeter, find_meter
+from edge_client.energy import AUTO, EnergyMeter, find_meter
 from edge_client.errors import SettingsError
 from edge_client.runtime import default_threads
 from edge_client.trainer import Trainer
@@ -38,6 +38,7 @@ def calibrate(
     threads: Optional[int] = None,
     thread_counts: Iterable[int] = (),
     profile: str = "generic",
+    source: str = AUTO,
     seconds: float = 2.0,
     trusted_key: Optional[bytes] = None,
     say: Callable[[str], None] = lambda line: None,
@@ -55,8 +56,8 @@ def calibrate(
         Threads that the client will train with; None takes what is fastest, as the client does.
     thread_counts
         Further numbers of threads to measure power at.
-    profile
-        Device profile, for a modelled energy figure where there is no sensor.
+    profile, source
+        Device profile, and which of its energy sources to read; see `edge_client.energy.find_meter`.
     seconds
         For each figure, at least; a tenth of it for small ones.
     trusted_key
@@ -96,7 +97,7 @@ def calibrate(
     evaluate = timed(lambda: trainer.evaluate(x, y), seconds / 4)
     set_weights = timed(lambda: trainer.set_weights(weights), seconds / 10)
     get_weights = timed(trainer.weights, seconds / 10)
-    own_meter = find_meter(profile) if meter is None else None
+    own_meter = find_meter(profile, source=source) if meter is None else None
     meter = own_meter or meter
     assert meter is not None
     say("power when idle")

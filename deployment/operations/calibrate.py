@@ -111,6 +111,7 @@ def calibrate(
     options = ["--seconds", f"{seconds:g}"]
     options += ["--threads", str(device.threads)] if device.threads else []
     options += ["--profile", device.profile] if device.profile else []
+    options += _energy_source(device.arguments)
     options += ["--power-threads", *map(str, power_threads)] if power_threads else []
     yield Step("time the link, 2 MB there and back", lambda progress: _time_link(connector, device, found))
     size = len(bundle.content)
@@ -121,6 +122,16 @@ def calibrate(
     )
     yield Step(f"calibrate {bundle.name}", lambda progress: _calibrate(connector, device, bundle, found, options))
     yield Step("remove what was sent", lambda progress: _remove(connector, device))
+
+
+def _energy_source(arguments: Sequence[str]) -> list[str]:
+    """Return the client's option that says where its energy figures come from, if it is started with it."""
+    for place, word in enumerate(arguments):
+        if word == "--energy":
+            return list(arguments[place : place + 2])
+        if word.startswith("--energy="):
+            return [word]
+    return []
 
 
 def _nothing_there(device: DeviceEntry) -> NotThereError:
