@@ -127,6 +127,13 @@ def test_a_fleet_calibrates_itself_and_is_planned_from_that(
     assert planned[0] == "here: time the link, 2 MB there and back"
     assert planned[2].startswith("here: calibrate ")
     assert not (tmp_path / "fleet.calibration.json").exists()
+    assert main(["fleet", "start"]) == 0
+    try:
+        assert main(words) == 1
+        assert "here: its client is running, and would be measured too; run: pocketfleet" in capsys.readouterr().err
+    finally:
+        assert main(["fleet", "stop"]) == 0
+    capsys.readouterr()
     assert main([*words, "--power-threads", "1", "2"]) == 0
     assert capsys.readouterr().out.startswith("here: step ")
     (found,) = Calibrations(tmp_path / "fleet.calibration.json").of("here")
