@@ -113,7 +113,8 @@ def of_experiment(
     planned = of_clients(experiment, model, calibrations)
     if experiment.simulation.devices:
         for device in populate(replace(experiment, clients=()), model).devices:
-            planned.append(PlannedDevice(device, {**told(device.profile), "examples": "its share of simulation.data"}))
+            sources = told(device.profile, described=bool(experiment.simulation.profiles))
+            planned.append(PlannedDevice(device, {**sources, "examples": "its share of simulation.data"}))
     if not planned:
         raise PlanError(
             "the experiment names no devices: give --inventory FLEET.toml, or [[clients]] or [simulation] in the file"
@@ -147,7 +148,10 @@ def of_clients(
             once_s = math.ceil(count / model.bundles[""].manifest.batch_size) * found.features_ms / 1000
         else:
             profile = kind_of(client, experiment.simulation)
-            steps, batch_s, sources, remarks, once_s = steps_of(profile, model), {}, told(profile), (), 0.0
+            if not profile.power_w:
+                profile = replace(profile, device=client.profile or "generic", threads=client.threads).completed()
+            sources = told(profile, described=bool(experiment.simulation.profiles))
+            steps, batch_s, remarks, once_s = steps_of(profile, model), {}, (), 0.0
         device = SimulatedDevice(
             client.name, np.arange(count), np.arange(tests), profile, steps, bundle, takes_bundles=False
         )

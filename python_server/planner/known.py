@@ -178,10 +178,20 @@ def _power(
     return model.idle_w, model.idle_w + busy * model.busy_w_per_core, f"{words}{model.source})"
 
 
-def told(profile: ProfileSettings) -> dict[str, str]:
-    """Return where the figures of a device come from that the experiment file describes."""
-    words = f"profile {profile.name!r} of the experiment"
+def told(profile: ProfileSettings, *, described: bool) -> dict[str, str]:
+    """Return where the figures of a device come from that was not calibrated.
+
+    Parameters
+    ----------
+    profile
+        What is taken for it.
+    described
+        Whether the experiment file has ``[[simulation.profiles]]``.
+    """
+    words = f"profile {profile.name!r} of the experiment" if described else "the experiment says nothing"
     steps = f"{words}: step_ms" if profile.step_ms else f"export × {profile.times_slower:g} ({words})"
+    if not described:
+        steps = "export: as fast as the machine that exported (no calibration, no profile)"
     power = f"modelled: {profile.power_w:g} W while training ({words}{_catalog_words(profile)})"
     return {
         "steps": steps,

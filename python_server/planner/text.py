@@ -14,6 +14,8 @@ from python_server.run_rows import ENERGY, PREDICTED, MeasurementRow
 
 __all__ = ["as_json", "farm_cost", "measurements", "render", "table"]
 
+_BYTES = "arrays by bundle and codecs, without the two or three kilobytes of a message's small print"
+
 
 def table(rows: Sequence[Mapping[str, str]]) -> list[str]:
     """Return rows as lines with aligned columns; columns that are empty everywhere are left out."""
@@ -106,7 +108,7 @@ def measurements(plan: Forecast, ids: Mapping[str, str]) -> list[MeasurementRow]
     traffic = (plan.download_bytes + plan.upload_bytes) / plan.rounds
     rows = [
         MeasurementRow(0, "", "round time", plan.round_s, "s", f"devices' own; {plan.overhead}", PREDICTED),
-        MeasurementRow(0, "", "bytes", traffic, "B", "the bundle and the codecs", PREDICTED),
+        MeasurementRow(0, "", "bytes", traffic, "B", _BYTES, PREDICTED),
     ]
     if plan.energy_j:
         joules = sum(plan.energy_j.values()) / plan.rounds
@@ -124,7 +126,7 @@ def measurements(plan: Forecast, ids: Mapping[str, str]) -> list[MeasurementRow]
                 MeasurementRow(0, device, ENERGY, each.energy_j[phase], "J", sources.get("power", ""), PREDICTED, info)
             )
         size = each.download_bytes + each.upload_bytes
-        rows.append(MeasurementRow(0, device, "bytes", size, "B", "the bundle and the codecs", PREDICTED))
+        rows.append(MeasurementRow(0, device, "bytes", size, "B", _BYTES, PREDICTED))
         if each.memory_bytes is not None:
             memory, words = float(each.memory_bytes), "measured at export, beyond what the client holds anyway"
             rows.append(MeasurementRow(0, device, "memory", memory, "B", words, PREDICTED))
