@@ -11,149 +11,25 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 import numpy as np
 
-from edge_client.conditions import temperature_c
-from edge_client.energy import EnergyMeter, find_meter
+from edge_client.calibration import Calibration, PowerSample, Timing
+from edge_client.conditions import build, governor, temperature_c
+from edge_client.energy import AUTO, EnergyMeter, find_meter
 from edge_client.errors import SettingsError
 from edge_client.runtime import default_threads
 from edge_client.trainer import Trainer
 from model_export.bundle import Bundle
 from model_export.errors import BundleError
 
-__all__ = ["Calibration", "PowerSample", "Timing", "calibrate"]
+__all__ = ["calibrate", "timed"]
 
 _BLOCKS = 5
 _IDLE_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Time of something that was repeated.
-
-    Attributes
-    ----------
-    ms
-        Median of the blocks' means, in milliseconds.
-    low_ms, high_ms
-        Fastest and slowest block.
-    count
-        Repetitions in all, after one that warms up.
-    """
-
-    ms: float
-    low_ms: float
-    high_ms: float
-    count: int
-
-
-@dataclass(frozen=True)
-class PowerSample:
-    """Energy of an interval in which nothing else was asked of the device.
-
-    Attributes
-    ----------
-    threads
-        Of the runtime while it trained; 0: idle.
-    wall_s, cpu_s
-        Length, and processor time of this process in it.
-    energy_j, idle_j
-        Gross, and the idle share where the source knows it.
-    method, source, covers
-        Where the figure comes from, and what it is of.
-    excluded
-        Why it must not be counted, in words; empty: it may.
-    """
-
-    threads: int
-    wall_s: float
-    cpu_s: float
-    energy_j: float
-    idle_j: Optional[float]
-    method: str
-    source: str
-    covers: str
-    excluded: str = ""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What a device measured of itself with one bundle.
-
-    Attributes
-    ----------
-    bundle, model
-        Hash and name of the bundle.
-    batch_size
-        Samples of a step.
-    runtime, machine, cores, python
-        What it ran on.
-    threads
-        Threads that times are for.
-    at
-        Unix time.
-    steps
-        Of each training signature, by cut; the empty one is all that the bundle trains. From kept features where the
-        bundle has a frozen base.
-    evaluate
-        Of one batch.
-    features
-        Of one batch through the frozen base; None: there is none.
-    set_weights, get_weights
-        All of them, once.
-    power
-        Samples; empty where the device has nothing to tell.
-    temperature_start_c, temperature_end_c
-        Of the hottest zone; None: it has none.
-    """
-
-    bundle: str
-    model: str
-    batch_size: int
-    runtime: str
-    machine: str
-    cores: int
-    python: str
-    threads: int
-    at: float
-    steps: Mapping[str, Timing]
-    evaluate: Timing
-    features: Optional[Timing]
-    set_weights: Timing
-    get_weights: Timing
-    power: Sequence[PowerSample] = field(default_factory=tuple)
-    temperature_start_c: Optional[float] = None
-    temperature_end_c: Optional[float] = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        return asdict(self)
-
-    def lines(self) -> list[str]:
-        """Return it for people."""
-
-        def line(what: str, timing: Timing) -> str:
-            spread = f"{timing.low_ms:.3g} to {timing.high_ms:.3g}"
-            return f"{what}: {timing.ms:.4g} ms (blocks: {spread}; {timing.count} times)"
-
-        told = [f"{self.model}, {self.runtime}, {self.threads or 'usual'} threads, batches of {self.batch_size}"]
-        told += [line(f"step from {cut!r} on" if cut else "step", timing) for cut, timing in self.steps.items()]
-        told.append(line("evaluation of a batch", self.evaluate))
-        if self.features is not None:
-            told.append(line("features of a batch", self.features))
-        told += [line("setting weights", self.set_weights), line("getting weights", self.get_weights)]
-        for sample in self.power:
-            what = f"training on {sample.threads} threads" if sample.threads else "idle"
-            watts = sample.energy_j / sample.wall_s
-            told.append(f"power, {what}: {watts:.3g} W ({sample.method}: {sample.source})")
-        if self.temperature_end_c is not None and self.temperature_start_c is not None:
-            told.append(f"hottest zone: {self.temperature_start_c:g} °C before, {self.temperature_end_c:g} °C after")
-        return told
 
 
 def calibrate(
@@ -162,6 +38,7 @@ def calibrate(
     threads: Optional[int] = None,
     thread_counts: Iterable[int] = (),
     profile: str = "generic",
+    source: str = AUTO,
     seconds: float = 2.0,
     trusted_key: Optional[bytes] = None,
     say: Callable[[str], None] = lambda line: None,
@@ -179,8 +56,8 @@ def calibrate(
         Threads that the client will train with; None takes what is fastest, as the client does.
     thread_counts
         Further numbers of threads to measure power at.
-    profile
-        Device profile, for a modelled energy figure where there is no sensor.
+    profile, source
+        Device profile, and which of its energy sources to read; see `edge_client.energy.find_meter`.
     seconds
         For each figure, at least; a tenth of it for small ones.
     trusted_key
@@ -220,7 +97,7 @@ def calibrate(
     evaluate = timed(lambda: trainer.evaluate(x, y), seconds / 4)
     set_weights = timed(lambda: trainer.set_weights(weights), seconds / 10)
     get_weights = timed(trainer.weights, seconds / 10)
-    own_meter = find_meter(profile) if meter is None else None
+    own_meter = find_meter(profile, source=source) if meter is None else None
     meter = own_meter or meter
     assert meter is not None
     say("power when idle")
@@ -242,6 +119,8 @@ def calibrate(
         machine=platform.machine(),
         cores=os.cpu_count() or 0,
         python=platform.python_version(),
+        governor=governor(),
+        build=build(),
         threads=threads or 0,
         at=time.time(),
         steps=steps,

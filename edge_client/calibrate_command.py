@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
+from edge_client.energy.command import add_energy_options
 from edge_client.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ def add_calibrate_command(commands: argparse._SubParsersAction[argparse.Argument
         metavar="N",
         help="also measure power while training with so many threads",
     )
-    parser.add_argument(
-        "--profile", default="generic", metavar="NAME", help="device profile, where nothing is measured"
-    )
+    add_energy_options(parser)
     parser.add_argument(
         "--seconds", type=float, default=2.0, metavar="S", help="for each figure (default: %(default)g)"
     )
@@ -64,6 +63,7 @@ def show_calibration(options: argparse.Namespace, make_trainer: Optional[Callabl
         threads=options.threads,
         thread_counts=options.power_threads,
         profile=options.profile,
+        source=options.energy,
         seconds=options.seconds,
         trusted_key=trusted_key,
         say=lambda line: print(f"calibrate: {line}", file=sys.stderr, flush=True),

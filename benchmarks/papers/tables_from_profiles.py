@@ -1,11 +1,12 @@
-"""Tables 2a, 2b and 3 of the on-device paper from device profiles: minutes and kilojoules by the planner.
+r"""Tables 2a, 2b and 3 of the on-device paper from device profiles: minutes and kilojoules by the planner.
 
 Mathur et al., "On-device Federated Learning with Flower" (2021). The catalog's profiles hold what one row of each
 table says of a device (``[[published]]`` in ``device_profiles/catalog``): seconds of an epoch, of a round beside
 training, and watts. The other rows are worked out by the simulator's clock, which the planner asks; nothing is trained,
 so there are no accuracies here (``table_3.py`` and ``../table_2b.py`` have them).
 
-    .venv/bin/python benchmarks/papers/tables_from_profiles.py --write docs/planning.md
+    .venv/bin/python benchmarks/papers/tables_from_profiles.py --write docs/planning.md \
+        --plot docs/images/planning-trade-offs.svg
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from benchmarks.papers.cases import write_section
 from device_profiles import load_profile
 from device_profiles.profile import Published
 from model_export.bundle import Bundle
-from python_server.experiment import parse_experiment
+from model_export.files import write_atomically
+from python_server.experiment import Experiment, parse_experiment
 from python_server.model import RunBundles
-from python_server.planner.fleet import of_experiment
+from python_server.planner.fleet import PlannedDevice, of_experiment
 from python_server.planner.forecast import forecast
 from python_server.planner.results import Forecast
+from python_server.planner.suggest import drawn, suggestions
 
 __all__ = ["TABLES", "rows_of"]
 
@@ -86,12 +89,13 @@ def published(device: str, processor: str) -> Published:
     return next(each for each in load_profile(device).published if each.processor == processor)
 
 
-def planned(
+def devices_of(
     bundle: Path, folder: Path, kind: str, devices: int, epochs: int, rounds: int, cutoff_min: float
-) -> Forecast:
-    """Return the plan of a row."""
-    names = PHONES if kind == "phones" else ("jetson_tx2",)
-    known = [published(name, "cpu" if kind == "phones" else kind) for name in names]
+) -> tuple[Experiment, RunBundles, list[PlannedDevice]]:
+    """Return the experiment of a row, with its bundle and devices."""
+    kinds = {"phones": [(name, "cpu") for name in PHONES], "both": [("jetson_tx2", "gpu"), ("jetson_tx2", "cpu")]}
+    named = kinds.get(kind, [("jetson_tx2", kind)])
+    known = [published(name, processor) for name, processor in named]
     samples = STEPS * Bundle.load(bundle).manifest.batch_size * devices
     data = folder / f"{samples}.npz"
     if not data.exists():
@@ -106,12 +110,26 @@ def planned(
         data=data,
         overhead_s=max(1e-9, *(each.round_s for each in known), 0),
     )
-    for name, each in zip(names, known):
+    for (name, processor), each in zip(named, known):
         step_ms, watts = 1000 * each.epoch_s / STEPS, each.power_w or 0.0
-        text += PROFILE.format(name=name, step_ms=step_ms, idle_w=0.0, power_w=watts)
+        text += PROFILE.format(name=f"{name}-{processor}", step_ms=step_ms, idle_w=0.0, power_w=watts)
     experiment = parse_experiment(text.encode(), folder, "a row of the table")
     model = RunBundles(experiment.model.bundle)
-    return forecast(experiment, model, of_experiment(experiment, model))
+    return experiment, model, of_experiment(experiment, model)
+
+
+def planned(
+    bundle: Path, folder: Path, kind: str, devices: int, epochs: int, rounds: int, cutoff_min: float
+) -> Forecast:
+    """Return the plan of a row."""
+    return forecast(*devices_of(bundle, folder, kind, devices, epochs, rounds, cutoff_min))
+
+
+def trade_offs(bundle: Path, folder: Path) -> str:
+    """Return a picture of what E and the paper's τ cost where half of the TX2s train on the CPU."""
+    experiment, model, fleet = devices_of(bundle, folder, "both", 10, 10, 40, 0)
+    cutoffs = [0.0, *(60 * row[5] for row in TABLES["profiles-3"] if row[5])]
+    return drawn(suggestions(experiment, model, fleet, epochs=range(1, 11), clients=[10], cutoffs=cutoffs))
 
 
 def rows_of(bundle: Path, folder: Path) -> dict[str, list[dict[str, str]]]:
@@ -141,6 +159,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the tables into this page")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw what E and τ cost on TX2s")
     options = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as temporary:
         from model_export import build, export
@@ -149,6 +168,8 @@ def main(words: Sequence[str] | None = None) -> int:
         model = build("small_cnn", (8, 8, 1), 10, filters=(2, 2))
         export(model, folder / "cnn.bundle", batch_size=2, input_scale=1 / 255, measure=False)
         tables = rows_of(folder / "cnn.bundle", folder)
+        if options.plot is not None:
+            write_atomically(options.plot, trade_offs(folder / "cnn.bundle", folder).encode())
     for name, rows in tables.items():
         print(name)
         for row in rows:

@@ -8,17 +8,17 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deployment.client_files import write_folder_archive
 from deployment.connector import Connector, Progress, check, failure, script
 from deployment.errors import CommandError, DeployError, NotThereError
 from deployment.inventory import DeviceEntry
 from deployment.operations.status import read_status
 from deployment.steps import Step
+from model_export.bundle import Bundle
 
 __all__ = ["BundleFile", "bundle_file", "calibrate"]
 
@@ -59,17 +59,25 @@ class BundleFile:
         return f"calibrate/{hashlib.sha256(self.content).hexdigest()[:16]}.zip"
 
 
-def bundle_file(path: Path) -> BundleFile:
-    """Read a bundle, a directory or a zip."""
-    if not path.is_dir():
-        return BundleFile(path.name, path.read_bytes())
-    content = io.BytesIO()
-    write_folder_archive(path, content.write)
-    return BundleFile(path.name, content.getvalue())
+def bundle_file(bundle: Bundle) -> BundleFile:
+    """Pack a bundle.
+
+    Raises
+    ------
+    model_export.errors.BundleError
+        A file was altered since it was loaded.
+    """
+    return BundleFile(bundle.path.name, bundle.zipped())
 
 
 def calibrate(
-    connector: Connector, device: DeviceEntry, bundle: BundleFile, found: dict[str, Any], *, seconds: float
+    connector: Connector,
+    device: DeviceEntry,
+    bundle: BundleFile,
+    found: dict[str, Any],
+    *,
+    seconds: float,
+    power_threads: Sequence[int] = (),
 ) -> Iterator[Step]:
     """Yield what is to be done until a board's figures are in ``found``.
 
@@ -78,9 +86,11 @@ def calibrate(
     bundle
         What to train.
     found
-        Gets ``release``, ``link`` and ``measured`` (what the client printed; `edge_client.calibrate.Calibration`).
+        Gets ``release``, ``link`` and ``measured`` (what the client printed; `edge_client.calibration.Calibration`).
     seconds
         For each figure.
+    power_threads
+        Further numbers of threads at which power is measured.
 
     Raises
     ------
@@ -99,6 +109,11 @@ def calibrate(
             f"run: pocketfleet fleet stop --device {device.name}",
         )
     found["release"] = status.release
+    options = ["--seconds", f"{seconds:g}"]
+    options += ["--threads", str(device.threads)] if device.threads else []
+    options += ["--profile", device.profile] if device.profile else []
+    options += _energy_source(device.arguments)
+    options += ["--power-threads", *map(str, power_threads)] if power_threads else []
     yield Step("time the link, 2 MB there and back", lambda progress: _time_link(connector, device, found))
     size = len(bundle.content)
     yield Step(
@@ -106,8 +121,18 @@ def calibrate(
         lambda progress: _put(connector, bundle.content, f"{device.directory}/{bundle.place}", progress),
         size,
     )
-    yield Step(f"calibrate {bundle.name}", lambda progress: _calibrate(connector, device, bundle, found, seconds))
+    yield Step(f"calibrate {bundle.name}", lambda progress: _calibrate(connector, device, bundle, found, options))
     yield Step("remove what was sent", lambda progress: _remove(connector, device))
+
+
+def _energy_source(arguments: Sequence[str]) -> list[str]:
+    """Return the client's option that says where its energy figures come from, if it is started with it."""
+    for place, word in enumerate(arguments):
+        if word == "--energy":
+            return list(arguments[place : place + 2])
+        if word.startswith("--energy="):
+            return [word]
+    return []
 
 
 def _nothing_there(device: DeviceEntry) -> NotThereError:
@@ -115,11 +140,8 @@ def _nothing_there(device: DeviceEntry) -> NotThereError:
 
 
 def _calibrate(
-    connector: Connector, device: DeviceEntry, bundle: BundleFile, found: dict[str, Any], seconds: float
+    connector: Connector, device: DeviceEntry, bundle: BundleFile, found: dict[str, Any], options: Sequence[str]
 ) -> int:
-    options = ["--seconds", f"{seconds:g}"]
-    options += ["--threads", str(device.threads)] if device.threads else []
-    options += ["--profile", device.profile] if device.profile else []
     words = script(_RUN, device.directory, device.python, str(device.nice), bundle.place, *options)
     done = connector.run(words, timeout_s=_LONGEST_S)
     if done.status == _MISSING:

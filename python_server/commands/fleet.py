@@ -63,6 +63,14 @@ examples:
             changes=True,
         )
         calibrate.add_argument(
+            "--power-threads",
+            type=_positive,
+            nargs="+",
+            default=(),
+            metavar="N",
+            help="also measure power while training with so many threads",
+        )
+        calibrate.add_argument(
             "--seconds", type=float, default=2.0, metavar="S", help="for each figure (default: %(default)g)"
         )
         enrol = _action(actions, "enrol", "let devices take part in runs", do.enrol)

@@ -263,9 +263,10 @@ def calibrate(options: argparse.Namespace) -> int:
     from model_export.bundle import Bundle
     from python_server.planner.calibrations import Calibrations, calibration_file
 
-    measured = Bundle.load(options.bundle).manifest.costs.measured
+    loaded = Bundle.load(options.bundle)
+    measured = loaded.manifest.costs.measured
     exported = {} if measured is None else {name: each.step_ms for name, each in measured.signatures.items()}
-    bundle, kept = bundle_file(options.bundle), Calibrations(calibration_file(options.inventory))
+    bundle, kept = bundle_file(loaded), Calibrations(calibration_file(options.inventory))
 
     def work(session: Session) -> dict[str, Any]:
         if session.device.connect == "adb" and android.is_android(session.connector):
@@ -274,8 +275,18 @@ def calibrate(options: argparse.Namespace) -> int:
                 "the app has no calibration",
                 "plan from what its rounds took: pocketfleet plan EXPERIMENT.toml --observed RUN",
             )
-        found: dict[str, Any] = {"device": session.device.name, "exported_ms": exported}
-        session.carry_out(steps(session.connector, session.device, bundle, found, seconds=options.seconds))
+        device = session.device
+        found: dict[str, Any] = {"device": device.name, "processor": device.processor, "exported_ms": exported}
+        session.carry_out(
+            steps(
+                session.connector,
+                session.device,
+                bundle,
+                found,
+                seconds=options.seconds,
+                power_threads=options.power_threads,
+            )
+        )
         return found
 
     def show(outcomes: Sequence[Outcome]) -> None:

@@ -150,8 +150,8 @@ class Calibrations:
         Parameters
         ----------
         entries
-            Of each ``device``, ``measured`` (`edge_client.calibrate.Calibration`), ``link``, ``release`` of the client,
-        and ``exported_ms``: what the export measured, by signature.
+            Of each ``device``, ``measured`` (`edge_client.calibration.Calibration`), ``link``, ``release`` of the
+            client, and ``exported_ms``: what the export measured, by signature.
 
         Raises
         ------

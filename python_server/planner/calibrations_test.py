@@ -113,7 +113,7 @@ def test_a_fleet_calibrates_itself_and_is_planned_from_that(
     (tmp_path / "fleet.toml").write_text(
         '[server]\naddress = "http://127.0.0.1:9"\ntrust = "signer.pem"\n[[devices]]\nname = "here"\n'
         f'connect = "local"\ndata = "d.npz"\ndirectory = "{tmp_path}/board"\npython = "{sys.executable}"\n'
-        'install = "none"\nthreads = 1\n'
+        'install = "none"\nthreads = 1\narguments = ["--energy", "model"]\n'
     )
     words = ["fleet", "calibrate", str(digits_bundle), "--seconds", "0.02"]
     assert main([*words, "--device", "here"]) == 1
@@ -127,10 +127,20 @@ def test_a_fleet_calibrates_itself_and_is_planned_from_that(
     assert planned[0] == "here: time the link, 2 MB there and back"
     assert planned[2].startswith("here: calibrate ")
     assert not (tmp_path / "fleet.calibration.json").exists()
-    assert main(words) == 0
+    assert main(["fleet", "start"]) == 0
+    try:
+        assert main(words) == 1
+        assert "here: its client is running, and would be measured too; run: pocketfleet" in capsys.readouterr().err
+    finally:
+        assert main(["fleet", "stop"]) == 0
+    capsys.readouterr()
+    assert main([*words, "--power-threads", "1", "2"]) == 0
     assert capsys.readouterr().out.startswith("here: step ")
     (found,) = Calibrations(tmp_path / "fleet.calibration.json").of("here")
     assert (found.bundle, found.threads) == (Bundle.load(digits_bundle).sha256, 1)
+    assert [sample["threads"] for sample in found.power] == [0, 1, 2]
+    assert {sample["method"] for sample in found.power} == {"modelled"}
+    assert found.power_fit() is None
     assert set(found.step_ms) == {"", *Bundle.load(digits_bundle).manifest.cuts}
     assert not (tmp_path / "board/calibrate").exists()
     (tmp_path / "e.toml").write_text(f'name = "e"\nrounds = 3\nmodel = {{ bundle = "{digits_bundle}" }}\n')

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import statistics
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Optional
@@ -35,7 +34,8 @@ from python_server.errors import PlanError
 from python_server.experiment import Experiment
 from python_server.model import RunBundles
 from python_server.planner.fleet import PlannedDevice
-from python_server.planner.results import PHASES, Change, DeviceForecast, Forecast
+from python_server.planner.results import PHASES, Change, Forecast
+from python_server.planner.tally import Tally, row_of
 from python_server.run_rows import DeviceRoundRow
 from python_server.simulation.course import Course, arrays_bytes, course_of
 from python_server.simulation.devices import SimulatedDevice
@@ -96,15 +96,10 @@ class _Rounds:
         self._devices = {name: copy.copy(each.device) for name, each in sorted(self._fleet.items())}
         for device in self._devices.values():
             device.busy_until = device.work_j = 0.0
-        self._found = {
-            name: DeviceForecast(name, len(device.rows), sources=self._fleet[name].sources)
-            for name, device in self._devices.items()
-        }
+        self._tallies = {name: Tally(self._fleet[name], device) for name, device in self._devices.items()}
         self._strategy = self._changed(experiment.strategy).bind(model.variants, experiment.groups)
         self._history = DeviceHistory(model.variants)
         self._begun: set[str] = set()
-        self._sums: dict[str, dict[str, float]] = {name: defaultdict(float) for name in self._devices}
-        self._local_epochs = 0.0
         simulation = experiment.simulation
         self._overhead_s = simulation.overhead_s or OVERHEAD_S
         self._overhead = f"simulation.overhead_s, {simulation.overhead_s:g} s" if simulation.overhead_s else ""
@@ -125,16 +120,16 @@ class _Rounds:
             rows, end = self._round(number, now + self._overhead_s, plans, {each.device: each for each in known})
             passed_over = self._strategy.passed_over(state, number, able, plans)
             for name, reason in {**unable, **passed_over}.items():
-                self._found[name].skipped += 1
-                self._found[name].reason = self._found[name].reason or reason
+                self._tallies[name].left_out(reason)
                 rows.append(DeviceRoundRow(number, name, name, "skipped", reason=reason))
             state = self._strategy.observe(state, number, [row for row in rows if row.outcome != "skipped"])
             uploads = [Upload(number, row.device, row.upload_s, row.upload_bytes) for row in rows if row.upload_s]
             self._history.learn(rows, uploads)
             lengths.append(end - now)
             now = end
-        if not any(found.asked for found in self._found.values()):
-            reason = next((found.reason for found in self._found.values() if found.reason), "none is asked")
+        found = [tally.found for tally in self._tallies.values()]
+        if not any(each.asked for each in found):
+            reason = next((each.reason for each in found if each.reason), "none is asked")
             raise PlanError(f"no device would take part: {reason}")
         return self._result(lengths, rounds)
 
@@ -169,10 +164,10 @@ class _Rounds:
         """Let the planned devices do their part; return what the server sees, and when it is done."""
         deadline, ends, rows = start + self._experiment.server.round_deadline_s, [start], []
         for name, wanted in plans.items():
-            device, found = self._devices[name], self._found[name]
+            device, tally = self._devices[name], self._tallies[name]
             bundle = wanted.submodel.bundle or self._model.sha256
             if device.bundle != bundle and not device.takes_bundles:
-                found.skipped, found.reason = found.skipped + 1, "it holds another bundle and takes no other"
+                tally.left_out("it holds another bundle and takes no other")
                 continue
             device.bundle = bundle
             manifest = self._model.bundles[bundle].manifest
@@ -180,19 +175,23 @@ class _Rounds:
             begins_at = max(start, device.busy_until)
             done_at = begins_at + course.seconds
             energy = course.joules(device, begins_at - device.busy_until)
-            device.busy_until = done_at
-            device.work_j += sum(gross - idle for gross, idle in energy.values())
             late = done_at > deadline
+            tally.asked(plan, course, energy, late=late)
+            tally.needs(manifest, plan.cut)
             ends.append(min(done_at, deadline))
-            self._add(found, plan, course, energy, begins_at, late)
-            outcome = "late" if late else "partial" if course.steps < course.planned else "ok"
-            rows.append(self._row(number, name, wanted, course, outcome, done_at - start, energy, late))
-            self._costs(found, manifest, plan.cut, device)
+            if done_at - course.upload_s - course.train_s <= deadline:  # else the task is withdrawn in time
+                device.busy_until = done_at
+                device.work_j += sum(gross - idle for gross, idle in energy.values())
+            if late:
+                rows.append(DeviceRoundRow(number, name, name, "late", plan=wanted.to_row()))
+            else:
+                rows.append(row_of(number, device, wanted, course, energy, done_at - start))
         end = max(ends)
-        if self._experiment.evaluate.clients and number % self._experiment.evaluate.every == 0:
+        evaluate = self._experiment.evaluate
+        if evaluate.clients and (number % evaluate.every == 0 or number == self._experiment.rounds):
             end = self._evaluated(plans, end)
         for name in self._devices:
-            self._sums[name]["span_s"] += end - start + self._overhead_s
+            self._tallies[name].passed(end - start + self._overhead_s)
         return rows, end
 
     def _task(
@@ -223,130 +222,24 @@ class _Rounds:
             if device.energy_source:
                 gross, idle = device.joules("evaluate", seconds)
                 device.work_j += gross - idle
-                self._sums[name]["evaluate_j"] += gross
-                self._sums[name]["evaluate_idle_j"] += idle
+                self._tallies[name].used("evaluate", (gross, idle))
         return max(ends)
-
-    def _add(
-        self,
-        found: DeviceForecast,
-        plan: Plan,
-        course: Course,
-        energy: Mapping[str, tuple[float, float]],
-        begins_at: float,
-        late: bool,
-    ) -> None:
-        found.asked += 1
-        found.late += late
-        found.cut_off += course.steps < course.planned
-        found.submodel, found.cut, found.epochs = plan.submodel.name, plan.cut, plan.epochs
-        found.reason = found.reason or plan.reason
-        sums = self._sums[found.name]
-        for key in ("download_s", "prepare_s", "train_s", "upload_s", "download_bytes", "upload_bytes", "steps"):
-            sums[key] += getattr(course, key)
-        sums["planned_steps"] += course.planned
-        for phase, (gross, idle) in energy.items():
-            sums[f"{phase}_j"] += gross
-            sums[f"{phase}_idle_j"] += idle
-        if not late:
-            self._local_epochs += course.epochs * course.steps / course.planned if course.planned else 0.0
-
-    def _row(
-        self,
-        number: int,
-        name: str,
-        plan: Plan,
-        course: Course,
-        outcome: str,
-        after_s: float,
-        energy: Mapping[str, tuple[float, float]],
-        late: bool,
-    ) -> DeviceRoundRow:
-        """Return what the run store would hold of it, as far as strategies look at that."""
-        if late:
-            return DeviceRoundRow(number, name, name, outcome, plan=plan.to_row())
-        gross, idle = energy.get("train", (None, None))
-        return DeviceRoundRow(
-            round=number,
-            device=name,
-            name=name,
-            outcome=outcome,
-            plan=plan.to_row(),
-            num_examples=len(self._devices[name].rows),
-            steps=course.steps,
-            planned_steps=course.planned,
-            download_s=course.download_s,
-            prepare_s=course.prepare_s,
-            train_s=course.train_s,
-            upload_s=course.upload_s,
-            sent_after_s=0.0,
-            replied_after_s=after_s,
-            read_after_s=after_s,
-            download_bytes=course.download_bytes,
-            upload_bytes=course.upload_bytes,
-            energy_j=gross,
-            energy_idle_j=idle,
-            energy_source=self._devices[name].energy_source,
-            energy_method="modelled" if gross is not None else "",
-        )
-
-    def _costs(self, found: DeviceForecast, manifest: Manifest, cut: str, device: SimulatedDevice) -> None:
-        """Note the memory of a step; the largest that the device is asked for counts."""
-        signature = manifest.training_signature(cut)
-        measured = manifest.costs.measured
-        if measured is not None:
-            found.memory_bytes = max(found.memory_bytes or 0, measured.signatures[signature].memory_bytes)
-        if device.profile.memory_mb:
-            found.memory_available = int(device.profile.memory_mb * 1e6)
 
     def _result(self, lengths: Sequence[float], rounds: int) -> Forecast:
         scale = self._experiment.rounds / rounds
-        total_s, energy, traffic = sum(lengths) * scale, defaultdict[str, float](float), [0.0, 0.0]
-        for name, found in self._found.items():
-            sums = self._sums[name]
-            self._finish(found, sums, scale, total_s)
-            for phase in PHASES:
-                if f"{phase}_j" in sums:
-                    energy[phase] += sums[f"{phase}_j"] * scale
-            traffic = [traffic[0] + sums["download_bytes"] * scale, traffic[1] + sums["upload_bytes"] * scale]
+        total_s, tallies = sum(lengths) * scale, self._tallies.values()
+        joules = {phase: scale * sum(each.total(f"{phase}_j") for each in tallies) for phase in PHASES}
         return Forecast(
-            devices=[self._found[name] for name in sorted(self._found)],
+            devices=[each.finish(scale, total_s) for each in tallies],
             rounds=self._experiment.rounds,
             worked_out=rounds,
             round_s=statistics.median(lengths),
             shortest_s=min(lengths),
             longest_s=max(lengths),
             total_s=total_s,
-            energy_j=dict(energy),
-            download_bytes=traffic[0],
-            upload_bytes=traffic[1],
-            local_epochs=self._local_epochs * scale,
+            energy_j={phase: value for phase, value in joules.items() if value},
+            download_bytes=scale * sum(each.total("download_bytes") for each in tallies),
+            upload_bytes=scale * sum(each.total("upload_bytes") for each in tallies),
+            local_epochs=scale * sum(each.local_epochs for each in tallies),
             overhead=self._overhead or OVERHEAD_SOURCE,
         )
-
-    def _finish(self, found: DeviceForecast, sums: Mapping[str, float], scale: float, total_s: float) -> None:
-        """Turn sums into means of the rounds in which the device is asked, and counts into those of all rounds."""
-        asked = max(1, found.asked)
-        for key in ("download_s", "prepare_s", "train_s", "upload_s", "download_bytes", "upload_bytes"):
-            setattr(found, key, sums.get(key, 0.0) / asked)
-        found.steps, found.planned_steps = sums.get("steps", 0.0) / asked, sums.get("planned_steps", 0.0) / asked
-        work_s = found.own_s * found.asked
-        found.wait_s = max(0.0, sums["span_s"] - work_s) / asked
-        device = self._devices[found.name]
-        for phase in PHASES:
-            if f"{phase}_j" in sums:
-                found.energy_j[phase] = sums[f"{phase}_j"] / asked
-                found.energy_idle_j[phase] = sums[f"{phase}_idle_j"] / asked
-        capacity_j = 3600 * device.profile.battery_wh
-        if capacity_j:
-            used_j = device.profile.idle_w * total_s + device.work_j * scale
-            found.battery_percent = 100 * used_j / capacity_j
-        remarks = list(self._fleet[found.name].remarks)
-        need, have = found.memory_bytes, found.memory_available
-        if need and have and need > have:
-            remarks.append(f"{found.name}: a step needs {need / 1e6:.0f} MB, and it has {have / 1e6:.0f} MB in all")
-        if found.battery_percent is not None and found.battery_percent > device.profile.battery_percent:
-            remarks.append(f"{found.name}: its battery would be empty before the end")
-        found.remarks = tuple(remarks)
-        for key in ("asked", "late", "cut_off", "skipped"):
-            setattr(found, key, round(getattr(found, key) * scale))

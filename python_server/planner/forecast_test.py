@@ -67,19 +67,20 @@ Write = Callable[..., Experiment]
 
 
 @pytest.fixture
-def write(digits: Any, digits_bundle: Path, tmp_path: Path) -> Write:
+def write(digits: Any, digits_bundle: Path, digits_half: Path, tmp_path: Path) -> Write:
     digits.save(tmp_path / "train.npz", slice(400))
 
     def write_file(more: str = "") -> Experiment:
         file = tmp_path / "planned.toml"
-        file.write_text(EXPERIMENT.format(bundle=digits_bundle, more=more))
+        file.write_text(EXPERIMENT.format(bundle=digits_bundle, more=more.replace("HALF", str(digits_half))))
         return load_experiment(file)
 
     return write_file
 
 
 def planned(experiment: Experiment, **options: Any) -> Forecast:
-    model = RunBundles(experiment.model.bundle)
+    variants = {variant.name: variant.bundle for variant in experiment.variants}
+    model = RunBundles(experiment.model.bundle, variants=variants)
     return forecast(experiment, model, of_experiment(experiment, model), **options)
 
 
@@ -89,6 +90,8 @@ def planned(experiment: Experiment, **options: Any) -> Forecast:
         "[strategy]\nfraction = 0.5\n",
         "[strategy]\nname = 'processor_cutoff'\ncutoff_s = { slow = 1.0 }\n[server]\nround_deadline_s = 1.5\n",
         "[strategy]\nname = 'fedcs'\ndeadline_s = 2.0\n[evaluate]\nclients = true\n",
+        "[strategy]\nname = 'heterofl'\n[[variants]]\nname = 'half'\nbundle = 'HALF'\n"
+        "[[groups]]\nname = 'weak'\nprocessor = 'slow'\nvariant = 'half'\ncodec = 'int8'\n",
     ],
 )
 def test_a_plan_is_what_would_be_simulated(more: str, write: Write, tmp_path: Path) -> None:
@@ -203,6 +206,9 @@ def test_an_inventory_is_planned_from_its_calibration(write: Write, digits_bundl
     rows = measurements(plan, {"pi": "sha256:1"})
     assert {(row.device, row.quantity) for row in rows} >= {("", "round time"), ("sha256:1", ENERGY)}
     assert {row.method for row in rows} == {"predicted"}
+    fleet = {row.quantity: row.value for row in rows if not row.device}
+    assert fleet["bytes"] == pytest.approx(pi.download_bytes + pi.upload_bytes)
+    assert fleet[ENERGY] == pytest.approx(sum(pi.energy_j.values()))
 
 
 def test_a_device_without_its_own_calibration_is_planned_and_labelled(write: Write, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Optional
 
 from deployment.errors import DeploymentError
 from deployment.inventory import load_inventory
+from edge_client.errors import EdgeError
+from model_export.errors import BundleError
 from python_server.errors import ServerError
 from python_server.experiment import Experiment
 from python_server.model import RunBundles
@@ -65,7 +67,7 @@ def keep_plan(
             plan = forecast(experiment, model, fleet, most_rounds=_ROUNDS)
             store.add_measurements(measurements(plan, ids))
             line = f"plan: {plan.round_s:.3g} s a round, {plan.total_s:.4g} s in all, {len(fleet)} devices"
-    except (ServerError, DeploymentError) as error:
+    except (ServerError, DeploymentError, EdgeError, BundleError, ValueError) as error:
         line, told = f"no plan: {error}", inventory is not None
     store.add_event(EventRow(time.time(), "forecast", line))
     return line if told else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from python_server.model import RunBundles
 from python_server.planner.calibrations import Calibrations
 from python_server.planner.fleet import of_clients
 from python_server.planner.forecast import forecast
-from python_server.planner.forecast_test import Write
+from python_server.planner.forecast_test import Write, with_costs
 from python_server.planner.forecast_test import write as write  # a fixture
 from python_server.planner.keep import keep_plan
 from python_server.planner.observed import observed
 from python_server.run_reader import RunReader
 from python_server.run_rows import ENERGY, PREDICTED, DeviceRoundRow
+from python_server.simulation.settings import SimulationSettings
 from python_server.store import RoundCommit, RunStore
 from python_server.store_test import a_round
 
@@ -101,7 +103,21 @@ def test_a_run_keeps_its_plan_or_why_there_is_none(write: Write, tmp_path: Path)
         kept = [each for each in run.measurements() if each.method == PREDICTED]
         assert [each.text for each in run.events() if each.kind == "forecast"][:2] == [line, missing]
     assert {each.device for each in kept} == {"", "sha256:1"}
-    phases = {each.info["phase"] for each in kept if each.quantity == ENERGY}
+    phases = {each.info["phase"] for each in kept if each.quantity == ENERGY and each.device}
     assert phases == {"download", "train", "upload", "wait"}
+    trained = next(each for each in kept if each.quantity == ENERGY and each.info.get("phase") == "train")
+    assert "profile 'slow' of the experiment" in trained.source
     whole = next(each for each in kept if each.quantity == "round time" and not each.device)
     assert f"{whole.value:.3g} s a round" in line
+
+
+def test_clients_that_nothing_is_said_of_have_the_power_of_their_profile(write: Write) -> None:
+    experiment = write(CLIENTS.replace('processor = "slow"', 'profile = "raspberry_pi_4"\nthreads = 2'))
+    experiment = replace(experiment, simulation=SimulationSettings())
+    model = RunBundles(experiment.model.bundle)
+    variant = model.variants[""]
+    object.__setattr__(variant.manifest, "costs", with_costs(variant.manifest))
+    (phone,) = of_clients(experiment, model)
+    assert phone.device.profile.power_w == pytest.approx(3.06 + 2 * 0.765)
+    assert "raspberry_pi_4: computed from" in phone.sources["power"]
+    assert phone.sources["steps"].startswith("export: as fast as the machine that exported")

@@ -153,7 +153,9 @@ def drawn(found: Sequence[Suggestion]) -> str:
 
     lines: dict[str, list[tuple[float, Optional[float]]]] = {}
     for each in found:
-        name = f"C = {each.clients}, τ = {each.cutoff_s:g} s" if each.cutoff_s else f"C = {each.clients}, no cutoff"
+        name = f"τ = {each.cutoff_s:.3g} s" if each.cutoff_s else "no cutoff"
+        if len({one.clients for one in found}) > 1:
+            name = f"C = {each.clients}, {name}"
         lines.setdefault(name, []).append((each.minutes, each.local_epochs))
     title = "Local work by time"
     chart = line_chart(

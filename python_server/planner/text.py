@@ -14,6 +14,8 @@ from python_server.run_rows import ENERGY, PREDICTED, MeasurementRow
 
 __all__ = ["as_json", "farm_cost", "measurements", "render", "table"]
 
+_BYTES = "arrays by bundle and codecs, without the two or three kilobytes of a message's small print"
+
 
 def table(rows: Sequence[Mapping[str, str]]) -> list[str]:
     """Return rows as lines with aligned columns; columns that are empty everywhere are left out."""
@@ -103,7 +105,14 @@ def measurements(plan: Forecast, ids: Mapping[str, str]) -> list[MeasurementRow]
     ids
         Of the devices, by name; those without are left out.
     """
-    rows = [MeasurementRow(0, "", "round time", plan.round_s, "s", plan.overhead, PREDICTED)]
+    traffic = (plan.download_bytes + plan.upload_bytes) / plan.rounds
+    rows = [
+        MeasurementRow(0, "", "round time", plan.round_s, "s", f"devices' own; {plan.overhead}", PREDICTED),
+        MeasurementRow(0, "", "bytes", traffic, "B", _BYTES, PREDICTED),
+    ]
+    if plan.energy_j:
+        joules = sum(plan.energy_j.values()) / plan.rounds
+        rows.append(MeasurementRow(0, "", ENERGY, joules, "J", "devices' own", PREDICTED, {"idle_j": None}))
     for each in plan.devices:
         device = ids.get(each.name)
         if device is None or not each.asked:
@@ -117,10 +126,10 @@ def measurements(plan: Forecast, ids: Mapping[str, str]) -> list[MeasurementRow]
                 MeasurementRow(0, device, ENERGY, each.energy_j[phase], "J", sources.get("power", ""), PREDICTED, info)
             )
         size = each.download_bytes + each.upload_bytes
-        rows.append(MeasurementRow(0, device, "bytes", size, "B", "the bundle and the codecs", PREDICTED))
+        rows.append(MeasurementRow(0, device, "bytes", size, "B", _BYTES, PREDICTED))
         if each.memory_bytes is not None:
-            memory = float(each.memory_bytes)
-            rows.append(MeasurementRow(0, device, "memory", memory, "B", "measured at export", PREDICTED))
+            memory, words = float(each.memory_bytes), "measured at export, beyond what the client holds anyway"
+            rows.append(MeasurementRow(0, device, "memory", memory, "B", words, PREDICTED))
     return rows
 
 

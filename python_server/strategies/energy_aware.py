@@ -41,7 +41,8 @@ __all__ = ["EnergyAware", "EnergyAwareOptions", "Offer", "allocate"]
 _NEWEST = 0.5
 """Weight of a round's figures beside those of all rounds before it."""
 _FORGETTING = 0.9
-"""What is known of a device that is not asked shrinks by a tenth a round, so that it is tried again."""
+"""Times of a device that is not asked shrink by a tenth a round, so that it is tried again; joules do not, as a budget
+is not to be tried."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class EnergyAware(FedAvg):
     def observe(self, state: StrategyState, number: int, rows: Sequence[DeviceRoundRow]) -> StrategyState:
         """Remember what an epoch took on each device, and who took part."""
         costs: dict[str, dict[str, float]] = {
-            device: {key: value * _FORGETTING for key, value in each.items()}
+            device: {key: value * (_FORGETTING if key.endswith("_s") else 1.0) for key, value in each.items()}
             for device, each in state.values.get("costs", {}).items()
         }
         before, last = state.values.get("costs", {}), dict(state.values.get("last", {}))
@@ -197,7 +198,7 @@ class EnergyAware(FedAvg):
         last: dict[str, int] = state.values.get("last", {})
         return {
             device.device: self._offer(
-                device, self._costs(state, device), waited=max(0, number - 1 - last.get(device.device, number - 1))
+                device, self._costs(state, device), waited=max(0, number - 1 - last.get(device.device, 0))
             )
             for device in devices
         }
@@ -229,6 +230,8 @@ class EnergyAware(FedAvg):
         most, epoch_s, epoch_j = self.train.epochs, known.get("epoch_s", 0.0), known.get("epoch_j")
         words = f"an epoch takes {epoch_s:.3g} s" + ("" if epoch_j is None else f" and {epoch_j:.3g} J") + f", {whence}"
         options, limits = self.options, []
+        if epoch_j is None and (options.joules or options.device_joules):
+            most, words = 1, f"{words}; it tells no joules, so one epoch at the others' usual price"
         if options.deadline_s and epoch_s:
             limits.append(((options.deadline_s - known.get("beside_s", 0.0)) / epoch_s, f"{options.deadline_s:g} s"))
         if epoch_j:

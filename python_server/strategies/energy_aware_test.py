@@ -93,7 +93,9 @@ def test_what_rounds_took_decides_and_is_told(variants: dict[str, Variant]) -> N
         "id2": "the round's 45 J went to others, who do more for a joule; an epoch takes 1 s and 50 J, as in the "
         "rounds before"
     }
-    assert StrategyState(**vars(state)).values == state.values
+    later = strategy.observe(state, 2, [])
+    assert later.values["costs"]["id2"]["epoch_j"] == 50, "joules are not forgotten, as a budget is not to be tried"
+    assert later.values["costs"]["id2"]["epoch_s"] == pytest.approx(0.9)
 
 
 def test_who_was_passed_over_comes_when_it_has_waited(variants: dict[str, Variant]) -> None:
@@ -141,6 +143,14 @@ def test_energy_above_idle_and_epochs_cut_short(variants: dict[str, Variant]) ->
     state = learnt(strategy, row("id0", joules=8), row("id1", epochs=2, joules=8, steps=10, outcome="partial"))
     assert state.values["costs"]["id0"]["epoch_j"] == pytest.approx(6)
     assert state.values["costs"]["id1"]["epoch_j"] == pytest.approx(6), "half of two epochs"
+
+
+def test_a_device_that_tells_no_joules_does_one_epoch(variants: dict[str, Variant]) -> None:
+    strategy = bound(variants, joules=100)
+    silent = row("id1", energy_j=None)
+    plans = selected(strategy, learnt(strategy, row("id0", joules=10), silent, row("id2", joules=10)))
+    assert {device: plan.epochs for device, plan in plans.items()} == {"id0": 3, "id1": 1, "id2": 3}
+    assert plans["id1"].reason.endswith("it tells no joules, so one epoch at the others' usual price")
 
 
 def test_a_calibration_stands_for_the_first_round(variants: dict[str, Variant], tmp_path: Path) -> None:
