@@ -71,7 +71,9 @@ class SshHost:
             "UsePAM": "no",
             "PermitRootLogin": "yes",
             "MaxStartups": 100,
-            "ForceCommand": f"cd '{self.home}' && HOME='{self.home}' exec sh -c \"$SSH_ORIGINAL_COMMAND\"",
+            # Else every command would run the start-up files of whoever runs the tests.
+            "SetEnv": f"HOME={self.home}",
+            "ForceCommand": f"cd '{self.home}' && exec sh -c \"$SSH_ORIGINAL_COMMAND\"",
             "Subsystem": f"sftp {_SFTP}",  # what scp uses; we do not
         }
         words = [_SSHD, "-D", "-e", "-f", "/dev/null"]
