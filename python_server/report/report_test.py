@@ -290,7 +290,7 @@ def test_energy_shows_method_coverage_and_what_was_excluded(tmp_path: Path) -> N
     shown = " ".join(" ".join(parser.text).split())
     assert "pi upload 2 J – ± 0.25 J measured board 50 % 1 of 1 gap of 1 s (1)" in shown
     assert "pi wait 1 (1) 7 J 0 charging" in shown
-    assert "pi round time 4.00 s 3.00 s +33 % 1 calibrated" in shown
+    assert "pi round time 4.00 s 2.35 s +70 % 1 calibrated" in shown
     with open(page.with_name("report_energy.csv"), newline="") as file:
         energy = [(row["phase"], row["gross_j"], row["excluded_because"]) for row in csv.DictReader(file)]
     assert energy == [("train", "30.0", ""), ("upload", "2.0", ""), ("wait", "7.0", "charging")]
