@@ -12,7 +12,6 @@ import pytest
 
 from python_server.errors import StoreError
 from python_server.report import gather, table_2, table_3, write_report
-from python_server.report.phases import phase_seconds
 from python_server.run_reader import RunReader
 from python_server.run_rows import (
     ENERGY,
@@ -104,11 +103,6 @@ def test_figures_add_up(run: Path) -> None:
     assert (other.parts, other.reasons) == ({"half from conv3": 3}, (PART["reason"],))
 
 
-def test_waiting_is_never_negative() -> None:
-    row = _device_round(1, "d", "d", read_after_s=0.5, replied_after_s=0.5)
-    assert phase_seconds(row)["wait"] == 0.0
-
-
 class _Page(HTMLParser):
     """Collects what could reach the network or run, and checks that elements are closed in order."""
 
@@ -153,6 +147,10 @@ def test_page_is_self_contained_and_escapes_what_devices_say(run: Path) -> None:
     assert "0.700" in shown
     assert "modelled, 3 of 6 device rounds" in shown
     assert text.count("<svg") == 13
+    # For those who hear the page: every picture has words, every table can be reached and says what its cells are.
+    assert all('role="img" aria-label="' in svg or "aria-hidden" in svg for svg in re.findall(r"<svg[^>]*>", text))
+    assert all(' scope="' in head for head in re.findall(r"<th[ >][^>]*", text))
+    assert text.count("<table>") == text.count('tabindex="0" role="region" aria-label="') - text.count('class="strip')
 
 
 def test_csv_and_json_hold_the_same_figures(run: Path, tmp_path: Path) -> None:
