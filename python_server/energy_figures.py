@@ -18,7 +18,6 @@ from python_server.run_rows import (
     ENERGY_PHASES,
     PREDICTED,
     DeviceRoundRow,
-    Json,
     MeasurementRow,
 )
 
@@ -125,11 +124,15 @@ def figures_of(measurements: Iterable[MeasurementRow], device_rounds: Iterable[D
 
 def counted(figures: Iterable[EnergyFigure]) -> dict[FigureKey, EnergyFigure]:
     """Return the one figure of each round, device and phase that sums are made of."""
-    by_key: dict[FigureKey, list[EnergyFigure]] = {}
+    alone: dict[FigureKey, EnergyFigure] = {}
+    several: dict[FigureKey, list[EnergyFigure]] = {}
     for figure in figures:
-        by_key.setdefault(figure.key, []).append(figure)
-    chosen = ((key, best(several)) for key, several in by_key.items())
-    return {key: figure for key, figure in chosen if figure is not None}
+        if not figure.excluded:
+            first = alone.setdefault(figure.key, figure)
+            if first is not figure:
+                several.setdefault(figure.key, [first]).append(figure)
+    chosen = {key: best(each) for key, each in several.items()}
+    return {**alone, **{key: figure for key, figure in chosen.items() if figure is not None}}
 
 
 def best(figures: Sequence[EnergyFigure]) -> Optional[EnergyFigure]:
@@ -156,21 +159,20 @@ def _of_measurement(row: MeasurementRow) -> EnergyFigure:
         device=row.device,
         phase=str(info["phase"]),
         gross_j=row.value,
-        idle_j=_number(info, "idle_j"),
+        idle_j=_number(info.get("idle_j")),
         method=row.method,
         source=row.source,
         covers=str(info.get("covers") or ""),
-        rate_hz=_number(info, "rate_hz"),
-        coverage=_number(info, "coverage"),
-        uncertainty_j=_number(info, "uncertainty_j"),
-        flags=tuple(str(flag) for flag in flags) if isinstance(flags, list) else (),
+        rate_hz=_number(info.get("rate_hz")),
+        coverage=_number(info.get("coverage")),
+        uncertainty_j=_number(info.get("uncertainty_j")),
+        flags=tuple(map(str, flags)) if flags and isinstance(flags, list) else (),
         excluded=row.quantity == ENERGY_EXCLUDED,
         trace=str(info.get(TRACE) or ""),
     )
 
 
-def _number(info: Json, key: str) -> Optional[float]:
-    value: Any = info.get(key)
+def _number(value: Any) -> Optional[float]:
     if type(value) is float:
         return value
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else None

@@ -63,10 +63,12 @@ def test_what_cannot_be_read_is_left_out_and_named(tmp_path: Path, capsys: pytes
     (tmp_path / "empty").mkdir()
     output = tmp_path / "c.html"
     runs = [good, newer, older, damaged, tmp_path / "empty"]
-    assert main(["report", *map(str, runs), "-o", str(output), "--json"]) == 0
+    logs = tmp_path / "logs"
+    assert main(["report", *map(str, runs), "-o", str(output), "--tensorboard", str(logs), "--json"]) == 0
     out, err = capsys.readouterr()
     told = json.loads(out)
     assert told["report"] == str(output)
+    assert [folder.name for folder in logs.iterdir()] == ["good"]
     assert [line.split("left out: ")[1].removeprefix(str(tmp_path)) for line in err.splitlines()] == [
         "/newer has schema version 2, this program reads 1: update pocketfleet",
         "/older has schema version 0, this program reads 1: read it with the pocketfleet that wrote it",
@@ -89,6 +91,17 @@ def test_a_table_without_a_column_is_told(tmp_path: Path) -> None:
         connection.execute("ALTER TABLE rounds DROP COLUMN accuracy")
     connection.close()
     with pytest.raises(StoreError, match="no such column: accuracy"):
+        compare([path])
+
+
+def test_a_database_that_lost_its_end_is_told(tmp_path: Path) -> None:
+    path = _run(tmp_path / "cut", [0.1] * 60)
+    with sqlite3.connect(path / "run.sqlite") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    database = path / "run.sqlite"
+    database.write_bytes(database.read_bytes()[:-8192])
+    with pytest.raises(StoreError, match=r"no run to compare: .*cut/run.sqlite"):
         compare([path])
 
 

@@ -14,9 +14,10 @@ from markupsafe import Markup
 
 from python_server.report import words
 from python_server.report.charts import cells, line_chart, stacked_bars, timeline
-from python_server.report.figures import PHASES, DeviceFigures, RunFigures
+from python_server.report.devices import DeviceFigures
+from python_server.report.figures import RunFigures
 from python_server.report.learning import accuracy_series, axes, present
-from python_server.report.phases import TIMELINE_PARTS, run_timeline
+from python_server.report.phases import PHASES, TIMELINE_PARTS, run_timeline
 from python_server.report.stragglers import CLASSES, slowness
 from python_server.report.tables import energy_text
 

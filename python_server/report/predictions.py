@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Optional
 
 from python_server.energy_figures import EnergyFigure
-from python_server.report.stragglers import answer_seconds
 from python_server.run_rows import ENERGY, PREDICTED, DeviceRoundRow, MeasurementRow, RoundRow
 
 __all__ = ["FLEET", "Prediction", "predictions"]
 
 FLEET = "all devices"
+
+_NOT_ALIKE = ("memory",)
+"""Foretold is what a step needs, observed the peak of the whole client."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class Prediction:
 
     @property
     def off(self) -> Optional[float]:
-        """How far the prediction was off, as a share of what was observed."""
-        return self.predicted / self.observed - 1 if self.observed else None
+        """How far the prediction was off, as a share of what was observed; None where the two are not alike."""
+        return self.predicted / self.observed - 1 if self.observed and self.quantity not in _NOT_ALIKE else None
 
 
 def predictions(
@@ -58,8 +60,9 @@ def predictions(
 ) -> list[Prediction]:
     """Return all that was foretold, the fleet first.
 
-    Observed is: of the fleet, the length of rounds and the sums over devices; of a device, the time from task ready to
-    answer read, the joules that count, the bytes both ways, and the peak memory. Only answers in time are compared.
+    Observed is: of the fleet, the length of rounds and the sums over devices; of a device, the seconds in which it
+    works (all phases but waiting), the joules that count, the bytes both ways, and the client's peak memory. Only
+    answers in time are compared.
     """
     groups: dict[tuple[str, str, str], list[MeasurementRow]] = {}
     for row in measurements:
@@ -103,7 +106,7 @@ class _Observed:
         for figure in counting:
             self._energy.setdefault((figure.device, figure.phase), {})[figure.round] = figure.gross_j
         self._values: dict[str, Callable[[DeviceRoundRow], Optional[float]]] = {
-            "round time": answer_seconds,
+            "round time": _working_seconds,
             "bytes": _bytes,
             "memory": lambda row: row.peak_memory_bytes,
         }
@@ -137,6 +140,12 @@ def _added(series: Iterable[Mapping[int, float]]) -> dict[int, float]:
         for number, value in each.items():
             sums[number] = sums.get(number, 0.0) + value
     return sums
+
+
+def _working_seconds(row: DeviceRoundRow) -> Optional[float]:
+    if row.train_s is None:
+        return None
+    return (row.download_s or 0.0) + (row.prepare_s or 0.0) + row.train_s + (row.upload_s or 0.0)
 
 
 def _bytes(row: DeviceRoundRow) -> Optional[float]:

@@ -11,7 +11,8 @@ from python_server.run_rows import ENERGY, PREDICTED, DeviceRoundRow, Measuremen
 ROUNDS = [RoundRow(n, 1, 0.0, wall, wall, 0.0, 0.0, 2, 2, 1, "", "") for n, wall in ((0, 1.0), (1, 10.0), (2, 14.0))]
 ROWS = [
     DeviceRoundRow(
-        n, d, d, "ok", sent_after_s=1.0, read_after_s=read, download_bytes=100, upload_bytes=50, peak_memory_bytes=m
+        n, d, d, "ok", sent_after_s=0.0, read_after_s=50.0, download_s=0.5, prepare_s=0.25, upload_s=0.25,
+        train_s=read - 2.0, download_bytes=100, upload_bytes=50, peak_memory_bytes=m
     )
     for n, d, read, m in ((1, "a", 5.0, 7), (1, "b", 9.0, 9), (2, "a", 7.0, 8), (2, "b", 9.0, 5))
 ]  # fmt: skip
@@ -64,6 +65,8 @@ def test_a_prediction_of_one_round_is_held_against_that_round() -> None:
 def test_off_is_a_share_of_what_was_observed() -> None:
     (each,) = predictions([_foretold("round time", 9.0)], ROUNDS, ROWS, [], {})
     assert each.off == pytest.approx(-0.25)
+    (memory,) = predictions([_foretold("memory", 9.0)], ROUNDS, ROWS, [], {})
+    assert (memory.observed, memory.off) == (8.5, None)  # what a step needs, and what the whole client took
     (unknown,) = predictions([_foretold("cost", 9.0)], ROUNDS, ROWS, [], {})
     assert (unknown.observed, unknown.off) == (None, None)
 

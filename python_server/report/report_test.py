@@ -12,9 +12,18 @@ import pytest
 
 from python_server.errors import StoreError
 from python_server.report import gather, table_2, table_3, write_report
-from python_server.report.phases import phase_seconds
 from python_server.run_reader import RunReader
-from python_server.run_rows import DeviceRoundRow, DeviceRow, EventRow, RoundRow
+from python_server.run_rows import (
+    ENERGY,
+    ENERGY_EXCLUDED,
+    PREDICTED,
+    TEMPERATURE,
+    DeviceRoundRow,
+    DeviceRow,
+    EventRow,
+    MeasurementRow,
+    RoundRow,
+)
 from python_server.store import RoundCommit, RunStore
 
 HOSTILE = "<script>alert(1)</script>"
@@ -94,11 +103,6 @@ def test_figures_add_up(run: Path) -> None:
     assert (other.parts, other.reasons) == ({"half from conv3": 3}, (PART["reason"],))
 
 
-def test_waiting_is_never_negative() -> None:
-    row = _device_round(1, "d", "d", read_after_s=0.5, replied_after_s=0.5)
-    assert phase_seconds(row)["wait"] == 0.0
-
-
 class _Page(HTMLParser):
     """Collects what could reach the network or run, and checks that elements are closed in order."""
 
@@ -143,6 +147,10 @@ def test_page_is_self_contained_and_escapes_what_devices_say(run: Path) -> None:
     assert "0.700" in shown
     assert "modelled, 3 of 6 device rounds" in shown
     assert text.count("<svg") == 13
+    # For those who hear the page: every picture has words, every table can be reached and says what its cells are.
+    assert all('role="img" aria-label="' in svg or "aria-hidden" in svg for svg in re.findall(r"<svg[^>]*>", text))
+    assert all(' scope="' in head for head in re.findall(r"<th[ >][^>]*", text))
+    assert text.count("<table>") == text.count('tabindex="0" role="region" aria-label="') - text.count('class="strip')
 
 
 def test_csv_and_json_hold_the_same_figures(run: Path, tmp_path: Path) -> None:
@@ -212,3 +220,87 @@ def test_a_device_that_was_not_asked_says_why_and_counts_for_nothing(tmp_path: P
     assert (figures.summary.clients, figures.summary.local_epochs) == (1, 5)
     assert figures.summary.energy is not None
     assert figures.summary.energy.asked == 1
+
+
+def test_numbers_that_are_none_break_nothing(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path / "run", b"x = [", {"name": "x"})
+    bad = math.inf
+    for number in (1, 2):
+        row = RoundRow(
+            number, 1, 0.0, bad, 3.0, bad, 0.1, 1, 1, 1, "", "", loss=bad, accuracy=-bad, client_loss=math.nan
+        )
+        rows = [
+            _device_round(
+                number, "d", "d", train_s=bad, download_s=math.nan, upload_s=-1.0, read_after_s=bad, energy_j=bad
+            )
+        ]
+        measured = [
+            MeasurementRow(number, "d", ENERGY, -bad, "J", "s", "measured", {"phase": "train", "flags": None}),
+            MeasurementRow(number, "d", TEMPERATURE, bad, "°C", "s", "measured", {"at": "end"}),
+            MeasurementRow(0, "", "round time", bad, "s", "p", PREDICTED),
+        ]
+        devices = [DeviceRow("d", "d", "cpu", True, 0.0, 1.0)]
+        weights = {"w": np.zeros(1, np.float32)}
+        store.commit(RoundCommit(row, weights, devices=devices, device_rounds=rows, measurements=measured))
+    # The run is still going on: it is read beside its writer.
+    page = write_report(tmp_path / "run")
+    store.close()
+    assert "running" in page.read_text()
+    assert json.loads(page.with_suffix(".json").read_text())["rounds"][0]["loss"] is None
+
+
+def test_a_run_that_lost_its_experiment_file_is_still_reported(run: Path) -> None:
+    (run / "experiment.toml").unlink()
+    assert "It is not in the run directory." in write_report(run).read_text()
+
+
+def test_a_run_without_energy_says_so(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path / "run", b"", {"name": "x"})
+    row = RoundRow(1, 1, 0.0, 3.5, 3.0, 0.1, 0.2, 1, 1, 100, "", "", accuracy=0.5)
+    device = DeviceRow("d", "pi", "cpu", True, 0.0, 9.0)
+    rows = [_device_round(1, "d", "pi", energy_j=None, energy_idle_j=None, energy_method="", energy_source="")]
+    store.commit(RoundCommit(row, {"w": np.zeros(1, np.float32)}, devices=[device], device_rounds=rows))
+    store.close()
+    page = write_report(tmp_path / "run")
+    assert "No device reported energy." in page.read_text()
+    assert json.loads(page.with_suffix(".json").read_text())["spent"][0]["energy_j"] is None
+
+
+def test_energy_shows_method_coverage_and_what_was_excluded(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path / "run", b"", {"name": "x"})
+    row = RoundRow(1, 1, 0.0, 3.5, 3.0, 0.1, 0.2, 1, 1, 100, "", "", accuracy=0.5)
+    device = DeviceRow("d", "pi", "cpu", True, 0.0, 9.0)
+    info = {"phase": "upload", "covers": "board", "coverage": 0.5, "uncertainty_j": 0.25, "flags": ["gap of 1 s"]}
+    measured = [
+        MeasurementRow(1, "d", ENERGY, 2.0, "J", "INA3221", "measured", info),
+        MeasurementRow(1, "d", ENERGY_EXCLUDED, 7.0, "J", "gauge", "battery", {"phase": "wait", "flags": ["charging"]}),
+        MeasurementRow(0, "d", "round time", 4.0, "s", "calibrated", PREDICTED),
+    ]
+    commit = RoundCommit(
+        row, {"w": np.zeros(1, np.float32)}, devices=[device], device_rounds=[_device_round(1, "d", "pi")],
+        measurements=measured,
+    )  # fmt: skip
+    store.commit(commit)
+    store.close()
+    page = write_report(tmp_path / "run")
+    parser = _Page()
+    parser.feed(page.read_text())
+    shown = " ".join(" ".join(parser.text).split())
+    assert "pi upload 2 J – ± 0.25 J measured board 50 % 1 of 1 gap of 1 s (1)" in shown
+    assert "pi wait 1 (1) 7 J 0 charging" in shown
+    assert "pi round time 4.00 s 2.35 s +70 % 1 calibrated" in shown
+    with open(page.with_name("report_energy.csv"), newline="") as file:
+        energy = [(row["phase"], row["gross_j"], row["excluded_because"]) for row in csv.DictReader(file)]
+    assert energy == [("train", "30.0", ""), ("upload", "2.0", ""), ("wait", "7.0", "charging")]
+
+
+def test_devices_of_one_name_stay_apart(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path / "run", b"", {"name": "x"})
+    devices = [DeviceRow(f"sha256:00000{n}", "pi", "cpu", True, 0.0, 9.0) for n in (1, 2)]
+    row = RoundRow(1, 1, 0.0, 3.5, 3.0, 0.1, 0.2, 1, 1, 100, "", "")
+    rows = [_device_round(1, device.device, "pi") for device in devices]
+    store.commit(RoundCommit(row, {"w": np.zeros(1, np.float32)}, devices=devices, device_rounds=rows))
+    store.close()
+    with RunReader(tmp_path / "run") as reader:
+        figures = gather(reader)
+    assert [line.device for line in figures.energy] == ["pi (000001)", "pi (000002)"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Optional
 
 from python_server.report.energy import EnergyFigures
-from python_server.report.figures import Summary
+from python_server.report.summary import Summary
 from python_server.report.words import share
 
 __all__ = ["energy_text", "table_2", "table_3", "text_table"]

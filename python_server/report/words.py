@@ -32,6 +32,8 @@ def seconds(value: Optional[float]) -> str:
     """Return a time; from two minutes on in minutes, from two hours on in hours."""
     if value is None:
         return "–"
+    if value == 0:
+        return "0 s"
     if value >= 7200:
         return f"{value / 3600:.1f} h"
     if value >= 120:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
@@ -37,7 +38,7 @@ def stacked_bars(
     Parameters
     ----------
     rows
-        Value of each part by row; missing parts count as zero.
+        Value of each part by row; parts that are missing, negative or no number are not drawn.
     title
         For screen readers.
     x_label
@@ -52,6 +53,7 @@ def stacked_bars(
     str
         An ``<svg>`` element, or a sentence where there is nothing to draw.
     """
+    rows = {name: {part: _length(value) for part, value in values.items()} for name, values in rows.items()}
     drawn = [
         (colour(number), part)
         for number, part in enumerate(parts_order)
@@ -93,3 +95,7 @@ def stacked_bars(
     largest = max(totals, key=lambda name: totals[name])
     words = f"{title}: {len(rows)} bars, the longest {largest} with {form(totals[largest])}."
     return svg(out, height, words, drawn)
+
+
+def _length(value: float) -> float:
+    return value if math.isfinite(value) and value > 0 else 0.0

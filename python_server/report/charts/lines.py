@@ -61,7 +61,7 @@ def line_chart(
     str
         An ``<svg>`` element, or a sentence where there is nothing to draw.
     """
-    kept = {name: [(x, y) for x, y in points] for name, points in series.items()}
+    kept = {name: [(x, y) for x, y in points if math.isfinite(x)] for name, points in series.items()}
     finite = [(x, y) for points in kept.values() for x, y in points if y is not None and math.isfinite(y)]
     if not finite:
         return EMPTY

@@ -6,6 +6,7 @@ a pixel, about ten bytes each, so that 100 devices × 200 rounds × five parts s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
@@ -41,7 +42,7 @@ def timeline(
     Parameters
     ----------
     lanes
-        Bars by name, each lane's in order of time.
+        Bars by name, each lane's in order of time; what is no time is not drawn.
     title
         For screen readers.
     parts_order
@@ -58,6 +59,9 @@ def timeline(
     str
         A block with names that stay and a picture that scrolls, or a sentence where there is nothing to draw.
     """
+    if not math.isfinite(end):
+        return EMPTY
+    lanes = {name: [bar for bar in bars if 0 <= bar.start <= bar.end < math.inf] for name, bars in lanes.items()}
     count = sum(map(len, lanes.values()))
     if not count or end <= 0:
         return EMPTY
