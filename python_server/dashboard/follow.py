@@ -22,7 +22,7 @@ from python_server.store import DATABASE, LOGS
 __all__ = ["RunFollower"]
 
 _EVENTS = 200
-_PAUSE_S = 0.15
+_PAUSE_S = 0.1
 _HOLDER_LOOKS = 5
 """Who holds the lock is asked at every so many looks."""
 _META = ("name", "status", "rounds", "strategy", "mode", "created_at", "ended_at", "host")

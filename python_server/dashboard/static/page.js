@@ -252,16 +252,23 @@ function drawDevices(touched) {
   filter();
 }
 
+let filtered = false;
+
 function filter() {
   const wanted = $("filter").value.trim().toLowerCase();
-  let shown = 0;
-  for (const [id, row] of devices.rows) {
-    const text = `${row.textContent} ${state.devices[id]?.processor ?? ""}`.toLowerCase();
-    const fits = !wanted || text.includes(wanted);
-    show(row, fits);
-    shown += fits;
+  const count = devices.rows.size;
+  let shown = count;
+  if (wanted || filtered) {
+    shown = 0;
+    for (const [id, row] of devices.rows) {
+      const text = `${row.textContent} ${state.devices[id]?.processor ?? ""}`.toLowerCase();
+      const fits = !wanted || text.includes(wanted);
+      show(row, fits);
+      shown += fits;
+    }
   }
-  say($("shown"), wanted ? `${shown} of ${devices.rows.size} devices` : `${devices.rows.size} devices`);
+  filtered = Boolean(wanted);
+  say($("shown"), wanted ? `${shown} of ${count} devices` : `${count} devices`);
 }
 
 function drawEnergy(changed) {
