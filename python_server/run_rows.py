@@ -7,6 +7,7 @@ energies joules. None means that the figure does not exist, never zero.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import typing
 from collections.abc import Iterable, Mapping
@@ -228,6 +229,7 @@ def _value(kind: object, value: Any) -> Any:
     return bool(value) if kind is bool else value
 
 
+@functools.cache
 def _columns(row: type[_Row]) -> dict[str, tuple[object, bool]]:
     """Return each field's plain type and whether it may be None."""
     hints = typing.get_type_hints(row)
