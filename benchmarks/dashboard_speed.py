@@ -10,8 +10,8 @@ The run is synthetic, written by the real run store; a dashboard serves it as ev
 * what the run pays: time of the round loop for one answer (`python_server.live`), with and without a dashboard that
   looks on, beside the time of the commit itself.
 
-Beside each time stands what it took of the processor: of the dashboard's process, and of the page's own thread. On
-a machine that does nothing else, a time is about their sum, and for changes the wait until the dashboard looks again,
+Beside each time stands what it took of the processor: of the dashboard's process, and of the page's own thread. On a
+machine that does nothing else, a time is about their sum, and for changes the wait until the dashboard looks again,
 0.05 s in the mean; on a busy one it is longer.
 
 Examples
@@ -115,7 +115,7 @@ def measure(store: RunStore, rounds: int, devices: int, commits: int, repeats: i
         for _ in range(repeats):
             page = browser.page()
             page.call("Page.addScriptToEvaluateOnNewDocument", source=WATCH.replace("DEVICES", str(devices)))
-            page.call("Performance.enable")
+            page.call("Performance.enable", timeDomain="threadTicks")
             start_s = cpu_s(pid)
             page.open(address)
             page.until("window.seen && seen.usable")
@@ -153,12 +153,12 @@ def measure(store: RunStore, rounds: int, devices: int, commits: int, repeats: i
         "page usable (median)": statistics.median(usable),
         "page usable (worst)": max(usable),
         "page usable, dashboard's processor time": statistics.median(server_s),
-        "page usable, page's busy time": statistics.median(page_s),
+        "page usable, page's processor time": statistics.median(page_s),
         "joules added up (median)": statistics.median(joules),
         "commit to screen (median)": statistics.median(to_screen),
         "commit to screen (worst)": max(to_screen),
         "commit to screen, dashboard's processor time": per_commit_s,
-        "commit to screen, page's busy time": page_per_commit_s,
+        "commit to screen, page's processor time": page_per_commit_s,
         "answer to screen (median)": statistics.median(answer_to_screen),
         "answer to screen (worst)": max(answer_to_screen),
         "commit of a round (median)": statistics.median(commit_s),
@@ -182,7 +182,7 @@ def cpu_s(pid: int) -> float:
 
 
 def busy_s(page: Page) -> float:
-    """Return the time that a page's main thread has been at work."""
+    """Return the processor time that a page's main thread has taken."""
     metrics = page.call("Performance.getMetrics")["metrics"]
     return next(float(metric["value"]) for metric in metrics if metric["name"] == "TaskDuration")
 
