@@ -178,7 +178,7 @@ class Browser:
 
     def _connect(self, path: str) -> ClientConnection:
         # max_size: pictures are larger than a megabyte.
-        connection = connect(self._address + path, max_size=None, proxy=None, compression=None)
+        connection = connect(self._address + path, max_size=None, proxy=None, compression=None, ping_interval=None)
         return self._sockets.enter_context(connection)
 
 

@@ -8,16 +8,19 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 from urllib.parse import urlsplit
 
 import pytest
 
+from python_server.cli import main
+from python_server.identity import Identity, host_names
 from python_server.store import RunStore
 from python_server.store_test import a_commit, create
 from tests.server_train_test import alive, descendants, one_line, pocketfleet
@@ -32,7 +35,9 @@ class Running:
 
     process: subprocess.Popen[str]
     address: str
+    tls: Optional[ssl.SSLContext] = None
     headers: dict[str, str] = field(default_factory=dict)
+    cookie_flags: str = ""
 
     @property
     def host(self) -> str:
@@ -41,7 +46,11 @@ class Running:
     def ask(
         self, method: str, path: str, body: Any = None, **headers: str
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        connection = http.client.HTTPConnection(self.host, timeout=WITHIN_S)
+        connection = (
+            http.client.HTTPSConnection(self.host, timeout=WITHIN_S, context=self.tls)
+            if self.tls
+            else http.client.HTTPConnection(self.host, timeout=WITHIN_S)
+        )
         told = {**self.headers, **headers}
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         with contextlib.closing(connection):
@@ -75,7 +84,7 @@ def _events(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def dashboard(*arguments: str) -> Iterator[Running]:
+def dashboard(*arguments: str, tls: Optional[ssl.SSLContext] = None) -> Iterator[Running]:
     """Run a dashboard while in the block, and log in; nothing of it stays."""
     process = subprocess.Popen(
         [sys.executable, "-m", "python_server.cli", "dashboard", "--json", *arguments],
@@ -85,11 +94,11 @@ def dashboard(*arguments: str) -> Iterator[Running]:
     )
     assert process.stdout is not None
     try:
-        running = Running(process, json.loads(process.stdout.readline())["dashboard"])
+        running = Running(process, json.loads(process.stdout.readline())["dashboard"], tls)
         parts = urlsplit(running.address)
         status, headers, _ = running.ask("GET", f"{parts.path}?{parts.query}")
         assert status == 303
-        running.headers["Cookie"] = headers["set-cookie"].partition(";")[0]
+        running.headers["Cookie"], _, running.cookie_flags = headers["set-cookie"].partition(";")
         yield running
         children = descendants(process.pid)
         process.send_signal(signal.SIGINT)
@@ -99,19 +108,6 @@ def dashboard(*arguments: str) -> Iterator[Running]:
         process.kill()
         process.wait()
         process.stdout.close()
-
-
-def refused(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "python_server.cli", "dashboard", *arguments],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    return one_line(done.stderr)
 
 
 @pytest.fixture(scope="module", name="folder")
@@ -239,22 +235,43 @@ def test_streams_end_with_the_dashboard(folder: Path) -> None:
         assert [told["event"] for told in stream][-1:] == ["end"]
 
 
-def test_where_it_cannot_or_should_not_serve_it_says_so(tmp_path: Path) -> None:
+def test_where_it_cannot_or_should_not_serve_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(*arguments: str) -> str:
+        assert main(["dashboard", *arguments]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        return one_line(err)
+
     assert "there is no directory" in refused(str(tmp_path / "nowhere"))
     assert "loopback addresses only, not on 0.0.0.0" in refused(str(tmp_path), "--host", "0.0.0.0")
     assert "both --certificate and --key" in refused(str(tmp_path), "--certificate", "x.pem")
     (tmp_path / "x.pem").write_text("x")
-    wrong = refused(str(tmp_path), "--certificate", str(tmp_path / "x.pem"), "--key", str(tmp_path / "x.pem"))
-    assert "not a certificate" in wrong or "x.pem" in wrong
+    wrong = [str(tmp_path), "--certificate", str(tmp_path / "x.pem"), "--key", str(tmp_path / "x.pem")]
+    assert "x.pem: " in refused(*wrong)
+    assert "no such file" in refused(str(tmp_path), "--certificate", "no.pem", "--key", "no.pem")
+    assert "is not an address of this host" in refused(str(tmp_path), "--host", "no.invalid", "--insecure-network")
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         assert "in use by another program" in refused(str(tmp_path), "--port", str(other.getsockname()[1]))
+    with pytest.raises(SystemExit, match="2"):
+        main(["dashboard", "--port", "70000"])
 
 
-@pytest.mark.parametrize("command", ["train", "simulate"])
-def test_beside_a_run_it_ends_with_the_run(folder: Path, tmp_path: Path, command: str) -> None:
-    code, out, err = pocketfleet(tmp_path, command, str(folder / "broken.toml"), "--dashboard")
+def test_over_tls(folder: Path, tmp_path: Path) -> None:
+    files = Identity(tmp_path / "identity").certificates(["127.0.0.1"])
+    arguments = ["--certificate", str(files.certificate), "--key", str(files.key)]
+    trusting = ssl.create_default_context(cafile=str(files.ca))
+    with dashboard(str(folder), *arguments, tls=trusting) as running:
+        assert running.address.startswith("https://127.0.0.1:")
+        assert "Secure" in running.cookie_flags
+        assert running.ask("GET", "/")[0] == 200
+        assert running.ask("POST", "/api/stop", {"run": "x"}, Origin=f"http://{running.host}")[0] == 403
+        assert running.ask("POST", "/api/stop", {"run": "x"}, Origin=f"https://{running.host}")[0] == 409
+
+
+def test_beside_a_run_it_ends_with_the_run(folder: Path, tmp_path: Path) -> None:
+    code, out, err = pocketfleet(tmp_path, "train", str(folder / "broken.toml"), "--dashboard")
     assert code == 1
     assert "model.bundle: there is no" in one_line(err)
     (line,) = out.splitlines()
@@ -266,6 +283,12 @@ def test_beside_a_run_it_ends_with_the_run(folder: Path, tmp_path: Path, command
         ),
     ):
         pass
+
+
+def test_on_the_network_it_names_an_address_that_others_reach(folder: Path) -> None:
+    with dashboard(str(folder), "--host", "0.0.0.0", "--insecure-network") as running:
+        assert running.host.partition(":")[0] in {*host_names(), "localhost"}
+        assert running.ask("GET", "/", Host="evil.example")[0] == 421
 
 
 def test_resume_of_a_run_that_goes_on(served: Running, folder: Path) -> None:

@@ -22,7 +22,8 @@ from python_server.store import DATABASE, LOGS
 __all__ = ["RunFollower"]
 
 _EVENTS = 200
-_PAUSE_S = 0.15
+_PAUSE_S = 0.1
+_HEAD_START_S = 0.3
 _HOLDER_LOOKS = 5
 """Who holds the lock is asked at every so many looks."""
 _META = ("name", "status", "rounds", "strategy", "mode", "created_at", "ended_at", "host")
@@ -68,7 +69,9 @@ class RunFollower:
     @property
     def pause_s(self) -> float:
         """How long to wait before the next look, in seconds."""
-        return 0.0 if self.state["reading"] else _PAUSE_S
+        if self.state["reading"]:  # the page draws its rounds before we go on to the joules
+            return _HEAD_START_S if self._looks == 1 else 0.0
+        return _PAUSE_S
 
     def close(self) -> None:
         """Close the database."""

@@ -77,8 +77,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
-            return
+            return  # nothing else is served
         headers = _Headers(scope)
         if (headers.one("host") or "").lower() not in self._hosts:
             await _answer(send, HTTPStatus.MISDIRECTED_REQUEST, "This is not the dashboard's address.\n")

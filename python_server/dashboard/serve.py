@@ -73,11 +73,13 @@ def serve(settings: DashboardSettings, *, ready: Callable[[str], None]) -> None:
     scheme = "https" if settings.certificate else "http"
     app = DashboardApp(folder)
     guard = Guard(app.asgi, hosts=_hosts(settings.host, port), scheme=scheme, port=port)
-    address = f"{scheme}://{_shown(settings.host)}:{port}/?token={guard.token}"
+    address = f"{scheme}://{_shown(_reachable(settings.host))}:{port}/?token={guard.token}"
     server = _Server(
         uvicorn.Config(
             guard,
             lifespan="on",
+            loop="asyncio",
+            ws="none",
             access_log=False,  # it would write the token down
             log_level="error",
             proxy_headers=False,  # nobody stands before us whose word on the address counts
@@ -134,9 +136,24 @@ def _hosts(host: str, port: int) -> list[str]:
     return [f"{name}:{port}" for name in shown] + ([*shown] if port in (80, 443) else [])
 
 
+def _reachable(host: str) -> str:
+    """Return an address that a browser can open; of all of them, one that other computers reach."""
+    if host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        return host
+    others = [name for name in host_names() if _is_address(name) and not _is_loopback(name)]
+    return next((name for name in others if ":" not in name or host == "::"), "localhost")
+
+
 def _shown(host: str) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"[{host}]" if ":" in host else host
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

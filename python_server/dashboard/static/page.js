@@ -13,6 +13,7 @@ const rounds = new Rows($("rounds").tBodies[0], []);
 let state = null; // of the run that is shown
 let chosen = ""; // its id
 let list = { runs: [], experiments: [], started: [] };
+let known = null; // runs there were when one was started: the new one is shown as soon as it is there
 let everyRound = false;
 let log = { name: "", end: 0, busy: false };
 const streams = { list: null, run: null };
@@ -69,7 +70,10 @@ function applyList(told) {
   const buttons = told.experiments.map((name) => {
     const button = make("button", { type: "button" }, "Start");
     button.setAttribute("aria-label", `Start ${name}`);
-    button.onclick = () => act(button, "/api/start", { experiment: name });
+    button.onclick = () => {
+      known = new Set(list.runs.map((run) => run.run));
+      act(button, "/api/start", { experiment: name });
+    };
     return make("li", {}, name, " ", button);
   });
   keepingFocus($("experiments"), buttons);
@@ -80,7 +84,11 @@ function applyList(told) {
   });
   $("started").replaceChildren(...started);
   show($("started-box"), started.length > 0);
-  if (!chosen && told.runs.length) {
+  const fresh = known && told.runs.find((run) => run.status === "running" && !known.has(run.run));
+  if (fresh) {
+    known = null;
+    choose(fresh.run);
+  } else if (!chosen && told.runs.length) {
     choose((told.runs.find((run) => run.status === "running") ?? told.runs[0]).run);
   }
   show($("nothing"), !chosen);
@@ -252,16 +260,23 @@ function drawDevices(touched) {
   filter();
 }
 
+let filtered = false;
+
 function filter() {
   const wanted = $("filter").value.trim().toLowerCase();
-  let shown = 0;
-  for (const [id, row] of devices.rows) {
-    const text = `${row.textContent} ${state.devices[id]?.processor ?? ""}`.toLowerCase();
-    const fits = !wanted || text.includes(wanted);
-    show(row, fits);
-    shown += fits;
+  const count = devices.rows.size;
+  let shown = count;
+  if (wanted || filtered) {
+    shown = 0;
+    for (const [id, row] of devices.rows) {
+      const text = `${row.textContent} ${state.devices[id]?.processor ?? ""}`.toLowerCase();
+      const fits = !wanted || text.includes(wanted);
+      show(row, fits);
+      shown += fits;
+    }
   }
-  say($("shown"), wanted ? `${shown} of ${devices.rows.size} devices` : `${devices.rows.size} devices`);
+  filtered = Boolean(wanted);
+  say($("shown"), wanted ? `${shown} of ${count} devices` : `${count} devices`);
 }
 
 function drawEnergy(changed) {
