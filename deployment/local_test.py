@@ -117,9 +117,9 @@ def test_the_writer_of_a_broken_link_does_no_harm(here: LocalConnector, home: Pa
 
 def test_a_file_that_changes_while_it_travels_is_not_put_in_place(here: LocalConnector, home: Path, big: Path) -> None:
     def meddle(done: int, total: int) -> None:
-        if done == total:
-            with (home / "b.part").open("r+b") as file:
-                file.write(b"meddled")
+        with big.open("r+b") as file:
+            file.seek(-7, os.SEEK_END)
+            file.write(b"meddled")
 
     with pytest.raises(IntegrityError, match="here: b arrived damaged, and was removed; run this again"):
         here.put(big, "b", progress=meddle)

@@ -16,15 +16,35 @@ from typing import BinaryIO, Protocol
 from deployment.connector import Completed, Progress, check, failure, no_progress, script
 from deployment.errors import DeploymentError, IntegrityError, NoSpaceError, NotThereError
 
-__all__ = ["BLOCK_BYTES", "Channel", "ShellFiles", "download", "file_sha256", "free_bytes", "remote_sha256", "upload"]
+__all__ = [
+    "BLOCK_BYTES",
+    "SHA256",
+    "Channel",
+    "ShellFiles",
+    "download",
+    "file_sha256",
+    "free_bytes",
+    "remote_sha256",
+    "upload",
+]
 
 BLOCK_BYTES = 1 << 18
 _HASH_BYTES_PER_S = 5_000_000
 """An old board under load hashes at least this fast; sets how long we wait."""
 _SHORT, _DAMAGED = 8, 9
 
-_LOOK = """
-if [ -f "$1" ] && [ "$(wc -c < "$1")" -eq "$2" ] && [ "$(sha256sum < "$1" | cut -d ' ' -f 1)" = "$3" ]
+SHA256 = """
+if openssl dgst -sha256 -r < /dev/null > /dev/null 2>&1
+then sha256() { openssl dgst -sha256 -r | cut -d ' ' -f 1; }
+else sha256() { sha256sum | cut -d ' ' -f 1; }
+fi
+"""
+"""Shell: a filter to the hexadecimal sha256. OpenSSL uses the processor's own instructions, coreutils often do not."""
+
+_LOOK = (
+    SHA256
+    + """
+if [ -f "$1" ] && [ "$(wc -c < "$1")" -eq "$2" ] && [ "$(sha256 < "$1")" = "$3" ]
 then echo whole; exit; fi
 if [ -d "$1" ]; then echo "$1: Is a directory" >&2; exit 1; fi
 mkdir -p "$(dirname "$1")"
@@ -37,17 +57,20 @@ if [ "$size" -gt 0 ]; then
   size=$(wc -c < "$1.part")
 fi
 free=$(stat -f -c '%a %S' "$(dirname "$1")")
-echo "$((size)) $free $(head -c "$size" "$1.part" 2> /dev/null | sha256sum | cut -d ' ' -f 1)"
+echo "$((size)) $free $(head -c "$size" "$1.part" 2> /dev/null | sha256)"
 """
+)
+# The sum is taken of what passes by: reading it again afterwards would take a board as long as receiving it.
 # A command whose link broke reads the end of its input like any other: what it has is a part, and stays.
 _FINISH = f"""
+case $sum in *failed*) exit 1 ;; esac
 [ "$(wc -c < "$1.part")" -eq "$3" ] || exit {_SHORT}
-[ "$(sha256sum < "$1.part" | cut -d ' ' -f 1)" = "$2" ] || {{ rm -f "$1.part"; exit {_DAMAGED}; }}
+[ "$sum" = "$2" ] || {{ rm -f "$1.part"; exit {_DAMAGED}; }}
 mv -f "$1.part" "$1"
 """
-_FRESH = 'rm -f "$1.part"; cat > "$1.part"' + _FINISH
-_GO_ON = 'cat >> "$1.part"' + _FINISH
-_SHA = """if [ -f "$1" ]; then sha256sum < "$1" | cut -d ' ' -f 1; fi"""
+_FRESH = SHA256 + 'rm -f "$1.part"; sum=$({ { tee "$1.part" || echo failed >&3; } | sha256; } 3>&1)' + _FINISH
+_GO_ON = SHA256 + 'sum=$({ { cat "$1.part"; tee -a "$1.part" || echo failed >&3; } | sha256; } 3>&1)' + _FINISH
+_SHA = SHA256 + """if [ -f "$1" ]; then sha256 < "$1"; fi"""
 # Not df and awk: Android before 12 has no awk. Not multiplied there: its shell counts in 32 bits.
 _FREE = """
 path=$1
@@ -55,11 +78,14 @@ while [ ! -e "$path" ]; do path=$(dirname "$path"); done
 stat -f -c '%a %S' "$path"
 """
 # A log may grow while it is read: what is there now is what is fetched.
-_SIZE_AND_SHA = """
+_SIZE_AND_SHA = (
+    SHA256
+    + """
 [ -f "$1" ] || exit 0
 size=$(wc -c < "$1")
-echo "$((size)) $(head -c "$size" "$1" | sha256sum | cut -d ' ' -f 1)"
+echo "$((size)) $(head -c "$size" "$1" | sha256)"
 """
+)
 _TAIL = 'tail -c "+$2" "$1" | head -c "$3"'
 
 
@@ -187,7 +213,7 @@ def _resume_at(channel: Channel, source: str, file: BinaryIO, total: int) -> int
     done = os.fstat(file.fileno()).st_size
     if not 0 < done <= total:
         return 0
-    words = script('head -c "$2" "$1" | sha256sum | cut -d " " -f 1', source, str(done))
+    words = script(SHA256 + 'head -c "$2" "$1" | sha256', source, str(done))
     return done if check(channel, words, timeout_s=600).text == _sha256(file, done) else 0
 
 

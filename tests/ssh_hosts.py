@@ -80,8 +80,13 @@ class SshHost:
     def _command(self) -> list[str]:
         """Return the words that start sshd."""
         assert _SSHD is not None
-        command = f"{self.preamble}cd '{self.home}' && HOME='{self.home}' exec sh -c \"$SSH_ORIGINAL_COMMAND\""
-        return sshd_words(_SSHD, self.host, self.port, self.folder, ForceCommand=command, Subsystem=f"sftp {_SFTP}")
+        options = {
+            # Else every command would run the start-up files of whoever runs the tests.
+            "SetEnv": f"HOME={self.home}",
+            "ForceCommand": f"{self.preamble}cd '{self.home}' && exec sh -c \"$SSH_ORIGINAL_COMMAND\"",
+            "Subsystem": f"sftp {_SFTP}",  # what scp uses; we do not
+        }
+        return sshd_words(_SSHD, self.host, self.port, self.folder, **options)
 
     def stop(self) -> None:
         """End sshd; sessions that are open go on."""

@@ -8,7 +8,7 @@ Communication is counted twice: as the paper does (equation 9: parameters of a l
 bytes of the run, both directions, of every device.
 
 * small (default): ResNet-8 of half the width on images of 16 × 16, 32 clients, a quarter of them at a time, τ' = 5,
-  480 local steps;
+  1,440 local steps;
 * ``--paper``: ResNet-20, 128 clients, τ' = 10, 10,000 local steps, for a GPU (``KERAS_BACKEND=jax``).
 
 What is done is kept under ``--folder``, and a call that was interrupted goes on there. The data is
@@ -74,7 +74,7 @@ class Setting:
     evaluate_every: int
 
 
-SMALL = Setting(Network(pixels=16, width=0.5, blocks=1, batch_size=16), 32, 6400, 2000, 5, 480, 0.2, 80)
+SMALL = Setting(Network(pixels=16, width=0.5, blocks=1, batch_size=16), 32, 6400, 2000, 5, 1440, 0.2, 240)
 PAPER = Setting(Network(), 128, 50_000, 10_000, 10, 10_000, None, 200)
 
 

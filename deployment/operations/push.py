@@ -15,7 +15,7 @@ from deployment.inventory import DeviceEntry
 from deployment.releases import Part, Release
 from deployment.service import SUPERVISOR
 from deployment.steps import Step
-from deployment.transfer import file_sha256
+from deployment.transfer import SHA256, file_sha256
 
 __all__ = ["push", "roll_back"]
 
@@ -34,15 +34,18 @@ for place in "$root"/environments/*; do [ ! -f "$place/ready" ] || echo "environ
 for place in "$root"/releases/*; do [ ! -f "$place/run.sh" ] || echo "release $(basename "$place")"; done
 """
 
-_CHECK = """
+_CHECK = (
+    SHA256
+    + """
 check() {
-  [ "$(sha256sum < "$root/blobs/$1" | cut -d ' ' -f 1)" = "$1" ] || {
+  [ "$(sha256 < "$root/blobs/$1")" = "$1" ] || {
     rm -f "$root/blobs/$1"
     echo "$2 is damaged on the device, and was removed" >&2
     exit 9
   }
 }
 """
+)
 
 # Lines of standard input: sha256, name.
 _ENVIRONMENT = (
