@@ -125,10 +125,9 @@ def test_each_fault_is_a_line_and_the_others_go_on(
 
         subprocess.run(["mount", "-o", "remount,rw", worn], check=True)
         subprocess.run(["mount", "-o", "remount,size=9m", host.home / "full"], check=True)
-        inventory(lab, *tables.values(), *[lines(host, "new")])
-        inventory(lab, tables["well"], tables["worn"], tables["full"], lines(host, "old"), lines(host, "none"))
-        assert main(["fleet", "push", "--json"]) == 0
-        assert (host.home / "full/us/current/data.npz").read_bytes() == (lab / "d.npz").read_bytes()
+        assert main(["fleet", "push", "worn", "full"]) == 0
+        for name in ("worn", "full"):
+            assert (host.home / name / "us/current/data.npz").read_bytes() == (lab / "d.npz").read_bytes()
 
 
 @contextlib.contextmanager
@@ -148,15 +147,15 @@ def test_links_that_are_cut_at_any_byte(host: SshHost, lab: Path) -> None:
         inventory(lab, lines(host, "cut").replace(f"port = {host.port}", f"port = {forwarder.port}"))
         assert main(["fleet", "trust", "--yes"]) == 0
         broken = 0
-        for most in (30, 3_000, 5_000, 9_000, 20_000, 60_000, 200_000, 500_000):
+        for most in (30, 4_000, 9_000, 60_000, 300_000):
             forwarder.cut_after = most
             (outcome,) = push_all(lab, take_over=True)
             assert not outcome.error or outcome.error.startswith("cut: "), outcome.error
             assert "\n" not in outcome.error
             assert "unexpected" not in outcome.error
             broken += bool(outcome.error)
-        assert broken > 2
-        assert forwarder.cuts > 8
+        assert broken > 1
+        assert forwarder.cuts > 5
         forwarder.cut_after = 0
         # A lease that this process could not give back is that of a living one.
         (outcome,) = push_all(lab, take_over=True)
@@ -173,7 +172,7 @@ class SwitchOff(Watcher):
         self.restart: threading.Timer | None = None
 
     def moved(self, device: str, done: int, total: int) -> None:
-        if self.restart is None and done > 8_000_000:
+        if self.restart is None and done > 6_000_000:
             self._host.switch_off()
             self.restart = threading.Timer(1, self._host.start)
             self.restart.start()
@@ -181,7 +180,7 @@ class SwitchOff(Watcher):
 
 def test_a_board_that_reboots_in_mid_push(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deployment.fleet._WAIT_S", 1.5)
-    (lab / "d.npz").write_bytes(os.urandom(16_000_000))
+    (lab / "d.npz").write_bytes(os.urandom(12_000_000))
     with cabled_host(lab / "host") as board:
         inventory(lab, lines(board))
         assert main(["fleet", "trust", "--yes"]) == 0
@@ -197,7 +196,7 @@ def test_a_board_that_reboots_in_mid_push(lab: Path, monkeypatch: pytest.MonkeyP
 def test_of_two_pushes_at_once_one_is_told_to_wait(
     host: SshHost, lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (lab / "d.npz").write_bytes(os.urandom(30_000_000))
+    (lab / "d.npz").write_bytes(os.urandom(16_000_000))
     inventory(lab, lines(host, "twice"))
     assert main(["fleet", "trust", "--yes"]) == 0
     words = [sys.executable, "-m", "python_server.cli", "fleet", "push"]
@@ -269,9 +268,6 @@ def test_a_device_behind_a_jump_host_that_dies(host: SshHost, lab: Path, monkeyp
         behind.plug_cable()
         connector = SshConnector(device, lab / "known")
         assert 0 < connector.put(big, "big") < 12_000_000
-        threading.Timer(0.5, behind.pull_cable).start()
-        with pytest.raises(LostLinkError):
-            connector.run(["sleep", "60"], timeout_s=50)
         connector.close()
 
 
