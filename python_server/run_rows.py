@@ -7,7 +7,6 @@ energies joules. None means that the figure does not exist, never zero.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import sqlite3
 import typing
@@ -264,7 +263,6 @@ def from_columns(kind: type[Row], columns: Iterable[sqlite3.Row]) -> list[Row]:
 _COLUMNS: dict[type, dict[str, tuple[object, bool]]] = {}
 
 
-@functools.cache
 def _columns(row: type[_Row]) -> dict[str, tuple[object, bool]]:
     """Return each field's plain type and whether it may be None; worked out once, as it takes longer than a row."""
     if row not in _COLUMNS:
