@@ -26,6 +26,7 @@ class Energy:
     examples = """\
 examples:
   pocketfleet energy show runs/digits-20260101-120000
+  pocketfleet energy show runs/digits-20260101-120000 --json
   pocketfleet energy attach runs/digits-20260101-120000 --device pi-21 bench.csv --dry-run
   pocketfleet energy attach runs/digits-20260101-120000 --device pixel-8 trace.perfetto-trace
   pocketfleet energy attach RUN --device pi-21 log.csv --column time=t:ms --column amps=I:mA --volts 5.1

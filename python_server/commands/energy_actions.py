@@ -149,7 +149,7 @@ def _on_server_clock(
         return (
             trace.shifted(found.offset_s),
             f"clock set by the marker (correlation {found.correlation:.2f})",
-            found.resolution_s,
+            found.slack_s,
         )
     busy = [(phase.start_at, phase.end_at) for phase in phases if phase.phase == "train" and not phase.problem]
     if not trace.unix:
@@ -157,7 +157,7 @@ def _on_server_clock(
         return (
             trace.shifted(found.offset_s),
             f"clock set by the device's training (correlation {found.correlation:.2f})",
-            found.resolution_s,
+            found.slack_s,
         )
     try:
         found = align(trace, busy)
@@ -167,7 +167,7 @@ def _on_server_clock(
         return trace, "its own Unix time", 0.0
     if abs(found.offset_s) <= _WORTH_TELLING_S:
         words = f"its own Unix time, put right by {found.offset_s:+.2f} s (correlation {found.correlation:.2f})"
-        return trace.shifted(found.offset_s), words, found.resolution_s
+        return trace.shifted(found.offset_s), words, found.slack_s
     flag = (
         f"the training shows {abs(found.offset_s):.1f} s {'earlier' if found.offset_s > 0 else 'later'} in the trace "
         f"than in the run: one of the clocks is off; see --offset {found.offset_s:.2f}"

@@ -73,7 +73,8 @@ def test_joules_of_every_phase_come_out_of_a_recording(
         assert figure.coverage == pytest.approx(1.0)
         assert (figure.method, figure.covers, figure.trace) == ("measured", "device", "bench.csv")
         # A second of preparing before or after, 0.05 s until the server looked: √2 × 4 W × 1.05 s / √3.
-        assert figure.uncertainty_j == pytest.approx(4 * 2**0.5 * 1.05 / 3**0.5, rel=0.05)
+        # The clock adds less than half a second to that.
+        assert 4 * 2**0.5 * 1.05 / 3**0.5 < (figure.uncertainty_j or 0) < 4 * 2**0.5 * 1.55 / 3**0.5
     table = output(capsys, "energy", "show", run)
     assert "measured, trace" in table
     lines = json.loads(output(capsys, "energy", "show", run, "--json"))

@@ -23,7 +23,7 @@ _FINEST_S = 0.005
 _MOST_BINS = 2**19
 _LEAST_CORRELATION = 0.5
 _LEAST_LEAD = 0.02
-"""By how much the best correlation has to be above that of any other offset."""
+"""By how much the best correlation has to be above another to be told apart from it."""
 _SAME_S = 1.0
 """Offsets nearer than this, or than half of the shortest load, are the same one."""
 _AROUND_S = 2.0
@@ -42,14 +42,14 @@ class Alignment:
         Between power and known work, at most 1.
     next_best
         The best one of any other offset.
-    resolution_s
-        Length of the bins that were compared.
+    slack_s
+        By how much the offset may be off: so far from it correlate others that are not told apart from it.
     """
 
     offset_s: float
     correlation: float
     next_best: float
-    resolution_s: float
+    slack_s: float
 
 
 def align(trace: PowerTrace, busy: Sequence[tuple[float, float]]) -> Alignment:
@@ -88,7 +88,7 @@ def align(trace: PowerTrace, busy: Sequence[tuple[float, float]]) -> Alignment:
         first - (trace.start_s + bin_s * (best + _between(correlations, best))),
         float(correlations[best]),
         float(correlations[elsewhere].max()) if elsewhere.any() else 0.0,
-        bin_s,
+        bin_s * _reach(correlations, best),
     )
     if found.correlation < _LEAST_CORRELATION:
         raise TraceError(
@@ -121,6 +121,15 @@ def _correlations(power: np.ndarray, load: np.ndarray) -> np.ndarray:
     spread = (squares[n:] - squares[:-n]) - (sums[n:] - sums[:-n]) ** 2 / n
     scale = np.sqrt(np.maximum(spread, 1e-12 * max(float(squares[-1]), 1e-300)) * float((load**2).sum()))
     return products / scale if scale.any() else np.zeros(len(products))
+
+
+def _reach(values: np.ndarray, best: int) -> int:
+    """Return how many bins away from the best one the last of the peak's bins lies that is about as good."""
+    poor = np.flatnonzero(values < values[best] - _LEAST_LEAD)
+    before, after = poor[poor < best], poor[poor > best]
+    left = best - (int(before[-1]) if len(before) else -1)
+    right = (int(after[0]) if len(after) else len(values)) - best
+    return max(left, right)
 
 
 def _between(values: np.ndarray, best: int) -> float:

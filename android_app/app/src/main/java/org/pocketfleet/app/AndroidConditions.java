@@ -9,6 +9,7 @@ import android.net.NetworkCapabilities;
 import android.os.BatteryManager;
 import android.os.Build;
 import android.os.PowerManager;
+import org.pocketfleet.energy.BatteryState;
 import org.pocketfleet.readiness.Conditions;
 import org.pocketfleet.readiness.ReadinessGate;
 
@@ -33,6 +34,14 @@ final class AndroidConditions implements ReadinessGate.Source {
     }
     conditions.freeBytes(context.getFilesDir().getUsableSpace());
     return conditions.build();
+  }
+
+  /** How full and how warm the battery is. */
+  BatteryState battery() {
+    Conditions.Builder conditions = new Conditions.Builder();
+    battery(conditions);
+    Conditions now = conditions.build();
+    return new BatteryState(now.batteryPercent(), now.batteryTemperatureC());
   }
 
   private void battery(Conditions.Builder conditions) {

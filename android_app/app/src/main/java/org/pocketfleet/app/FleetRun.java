@@ -154,7 +154,7 @@ final class FleetRun implements Run {
             .localWeights(Places.weights(context))
             .meter(meter)
             .facts(() -> DeviceFacts.of(context))
-            .conditions(new AndroidConditions(context)::read)
+            .battery(new AndroidConditions(context)::battery)
             .build(DeviceFacts.version(context))
             .onStep(board::step);
     if (!settings.testData.isEmpty()) {

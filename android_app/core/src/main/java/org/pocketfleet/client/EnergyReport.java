@@ -8,10 +8,10 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.pocketfleet.energy.BatteryState;
 import org.pocketfleet.energy.Energy;
 import org.pocketfleet.energy.Phases;
 import org.pocketfleet.message.Records;
-import org.pocketfleet.readiness.Conditions;
 
 /**
  * What a reply says of joules and of the conditions they were used under. One source speaks for all
@@ -33,10 +33,10 @@ final class EnergyReport {
    *
    * @param phases what has used which joules since the last report; they are forgotten
    * @param own the task's own phase
-   * @param before conditions as the task began
-   * @param settings where the conditions now come from
+   * @param before the battery as the task began
+   * @param settings what tells the battery now
    */
-  static EnergyReport of(Phases phases, String own, Conditions before, WorkerSettings settings) {
+  static EnergyReport of(Phases phases, String own, BatteryState before, WorkerSettings settings) {
     EnergyReport report = new EnergyReport();
     Energy energy = phases.take(own);
     String method = energy == null ? "none" : energy.method();
@@ -51,11 +51,11 @@ final class EnergyReport {
     report.put(Records.ENERGY_COVERAGE, energy == null ? Double.NaN : energy.coverage());
     // Neither a gauge's maker nor a profile says how far their figures may be off.
     report.put(Records.ENERGY_UNCERTAINTY_J, Double.NaN);
-    Conditions now = settings.conditions();
-    report.put(Records.TEMPERATURE_START_C, before.batteryTemperatureC());
-    report.put(Records.TEMPERATURE_END_C, now.batteryTemperatureC());
-    report.put(Records.BATTERY_START_PERCENT, before.batteryPercent());
-    report.put(Records.BATTERY_END_PERCENT, now.batteryPercent());
+    BatteryState now = settings.battery();
+    report.put(Records.TEMPERATURE_START_C, before.temperatureC());
+    report.put(Records.TEMPERATURE_END_C, now.temperatureC());
+    report.put(Records.BATTERY_START_PERCENT, before.percent());
+    report.put(Records.BATTERY_END_PERCENT, now.percent());
     if (energy == null) {
       report.info.put(Records.ENERGY_METHOD, method);
       report.info.put(

@@ -13,11 +13,11 @@ import org.pocketfleet.Stopwatch;
 import org.pocketfleet.bundle.Bundle;
 import org.pocketfleet.bundle.BundleStore;
 import org.pocketfleet.bundle.Variable;
+import org.pocketfleet.energy.BatteryState;
 import org.pocketfleet.energy.Phases;
 import org.pocketfleet.message.Records;
 import org.pocketfleet.message.Reply;
 import org.pocketfleet.message.Task;
-import org.pocketfleet.readiness.Conditions;
 import org.pocketfleet.tensor.Codec;
 import org.pocketfleet.tensor.Tensor;
 import org.pocketfleet.training.DivergedException;
@@ -169,7 +169,7 @@ public final class Worker implements Handler, AutoCloseable {
 
   private Reply train(Task task) throws PocketfleetException, InterruptedException {
     Job held = job();
-    Conditions before = settings.conditions();
+    BatteryState before = settings.battery();
     Trainer trainer = held.trainer();
     Plan plan = new Plan(task.config());
     FitOptions options = plan.fitOptions(settings.name(), settings.cacheFeatures());
@@ -217,7 +217,7 @@ public final class Worker implements Handler, AutoCloseable {
 
   private Reply evaluate(Task task) throws PocketfleetException {
     Job held = job();
-    Conditions before = settings.conditions();
+    BatteryState before = settings.battery();
     held.trainer().setWeights(received(new Plan(task.config()), task, held.trainer()));
     double start = Stopwatch.WALL.seconds();
     Evaluation evaluation;
@@ -237,7 +237,7 @@ public final class Worker implements Handler, AutoCloseable {
 
   /** The reply to a task, with all that is known of its joules and conditions. */
   private Reply answer(
-      String phase, Map<String, Object> metrics, Conditions before, Map<String, Tensor> weights) {
+      String phase, Map<String, Object> metrics, BatteryState before, Map<String, Tensor> weights) {
     EnergyReport report = EnergyReport.of(phases, phase, before, settings);
     metrics.putAll(report.metrics());
     Map<String, Object> info = new LinkedHashMap<>();

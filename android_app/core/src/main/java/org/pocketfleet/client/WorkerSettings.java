@@ -5,8 +5,8 @@ import java.util.Collections;
 import java.util.Map;
 import java.util.function.Supplier;
 import org.pocketfleet.data.DataSource;
+import org.pocketfleet.energy.BatteryState;
 import org.pocketfleet.energy.EnergyMeter;
-import org.pocketfleet.readiness.Conditions;
 import org.pocketfleet.training.StepListener;
 
 /** What a {@link Worker} needs to know of its device and data. */
@@ -20,7 +20,7 @@ public final class WorkerSettings {
   private final DataSource testData;
   private final EnergyMeter meter;
   private final Supplier<Map<String, Object>> facts;
-  private final Supplier<Conditions> conditions;
+  private final Supplier<BatteryState> battery;
   private final String build;
   private final File localWeights;
   private final StepListener onStep;
@@ -35,7 +35,7 @@ public final class WorkerSettings {
     this.testData = builder.testData;
     this.meter = builder.meter;
     this.facts = builder.facts;
-    this.conditions = builder.conditions;
+    this.battery = builder.battery;
     this.build = builder.build;
     this.localWeights = builder.localWeights;
     this.onStep = builder.onStep;
@@ -97,9 +97,9 @@ public final class WorkerSettings {
     return facts.get();
   }
 
-  /** What the device is like now. */
-  public Conditions conditions() {
-    return conditions.get();
+  /** How the battery is now. */
+  public BatteryState battery() {
+    return battery.get();
   }
 
   /** Version of the client; empty: not known. */
@@ -128,7 +128,7 @@ public final class WorkerSettings {
     private DataSource testData;
     private EnergyMeter meter;
     private Supplier<Map<String, Object>> facts = Collections::emptyMap;
-    private Supplier<Conditions> conditions = new Conditions.Builder()::build;
+    private Supplier<BatteryState> battery = () -> BatteryState.UNKNOWN;
     private String build = "";
     private File localWeights;
     private StepListener onStep = (done, planned) -> {};
@@ -186,9 +186,9 @@ public final class WorkerSettings {
       return this;
     }
 
-    /** Sets {@link WorkerSettings#conditions()}; they are asked for around every task. */
-    public Builder conditions(Supplier<Conditions> value) {
-      conditions = value;
+    /** Sets {@link WorkerSettings#battery()}; it is asked for around every task. */
+    public Builder battery(Supplier<BatteryState> value) {
+      battery = value;
       return this;
     }
 

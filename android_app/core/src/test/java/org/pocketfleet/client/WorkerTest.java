@@ -26,13 +26,13 @@ import org.pocketfleet.bundle.BundleStore;
 import org.pocketfleet.data.DataException;
 import org.pocketfleet.data.DataSource;
 import org.pocketfleet.data.NpzData;
+import org.pocketfleet.energy.BatteryState;
 import org.pocketfleet.energy.Energy;
 import org.pocketfleet.energy.EnergyMeter;
 import org.pocketfleet.energy.ModelMeter;
 import org.pocketfleet.message.Records;
 import org.pocketfleet.message.Reply;
 import org.pocketfleet.message.Task;
-import org.pocketfleet.readiness.Conditions;
 import org.pocketfleet.tensor.Codec;
 import org.pocketfleet.tensor.DType;
 import org.pocketfleet.tensor.Tensor;
@@ -304,12 +304,7 @@ public class WorkerTest {
         settings()
             .meter(meter)
             .build("client 1.2")
-            .conditions(
-                () ->
-                    new Conditions.Builder()
-                        .batteryPercent(percent[0]--)
-                        .batteryTemperatureC(31.5)
-                        .build())
+            .battery(() -> new BatteryState(percent[0]--, 31.5))
             .build();
     try (Worker worker = Worker.open(whole(), settings)) {
       power[0] = 3;

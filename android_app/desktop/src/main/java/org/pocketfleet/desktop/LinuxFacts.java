@@ -6,8 +6,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.pocketfleet.energy.BatteryState;
 import org.pocketfleet.message.Records;
-import org.pocketfleet.readiness.Conditions;
 
 /** What Linux tells of a device's memory and battery; nothing where there is nothing to tell. */
 final class LinuxFacts {
@@ -50,13 +50,10 @@ final class LinuxFacts {
     return facts;
   }
 
-  /** The battery's charge and temperature as they are now, where there is one. */
-  static Conditions conditions(File supplies) {
-    Conditions.Builder conditions = new Conditions.Builder();
+  /** The battery as it is now, where there is one. */
+  static BatteryState battery(File supplies) {
     Object percent = of(supplies, MEMORY).get(Records.BATTERY_PERCENT);
-    if (percent instanceof Double) {
-      conditions.batteryPercent((double) percent);
-    }
+    double temperatureC = Double.NaN;
     File[] found = supplies.listFiles();
     for (File supply : found == null ? new File[0] : found) {
       String tenths = read(new File(supply, "temp"));
@@ -64,10 +61,11 @@ final class LinuxFacts {
           read(new File(supply, "type")).equals("Battery")
               && read(new File(supply, "scope")).matches("|System");
       if (own && tenths.matches("-?\\d{1,4}")) {
-        conditions.batteryTemperatureC(Integer.parseInt(tenths) / 10.0);
+        temperatureC = Integer.parseInt(tenths) / 10.0;
       }
     }
-    return conditions.build();
+    return new BatteryState(
+        percent instanceof Double ? (double) percent : Double.NaN, temperatureC);
   }
 
   private static String read(File file) {

@@ -100,7 +100,7 @@ final class RunCommand {
             .cacheFeatures(!options.has("--no-feature-cache"))
             .localWeights(new File(config.stateDirectory(), "weights"))
             .facts(() -> LinuxFacts.of(LinuxFacts.POWER_SUPPLY, LinuxFacts.MEMORY))
-            .conditions(() -> LinuxFacts.conditions(LinuxFacts.POWER_SUPPLY))
+            .battery(() -> LinuxFacts.battery(LinuxFacts.POWER_SUPPLY))
             .build(build())
             .meter(meter(options));
     if (options.has("--threads")) {

@@ -13,7 +13,7 @@ import java.util.Map;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
-import org.pocketfleet.readiness.Conditions;
+import org.pocketfleet.energy.BatteryState;
 
 public class LinuxFactsTest {
   @Rule public final TemporaryFolder folder = new TemporaryFolder();
@@ -39,14 +39,14 @@ public class LinuxFactsTest {
   }
 
   @Test
-  public void conditionsAreThoseOfTheOwnBattery() throws IOException {
+  public void chargeAndTemperatureAreThoseOfTheOwnBattery() throws IOException {
     supply("BAT0", "type", "Battery", "capacity", "41", "status", "Full", "temp", "312");
     supply("mouse", "type", "Battery", "capacity", "90", "scope", "Device", "temp", "200");
-    Conditions conditions = LinuxFacts.conditions(folder.getRoot());
-    assertEquals(41, conditions.batteryPercent(), 0);
-    assertEquals(31.2, conditions.batteryTemperatureC(), 1e-9);
+    BatteryState battery = LinuxFacts.battery(folder.getRoot());
+    assertEquals(41, battery.percent(), 0);
+    assertEquals(31.2, battery.temperatureC(), 1e-9);
     File none = new File(folder.getRoot(), "none");
-    assertTrue(Double.isNaN(LinuxFacts.conditions(none).batteryPercent()));
+    assertTrue(Double.isNaN(LinuxFacts.battery(none).percent()));
   }
 
   @Test
