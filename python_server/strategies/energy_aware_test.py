@@ -50,7 +50,9 @@ def learnt(strategy: EnergyAware, *rows: DeviceRoundRow) -> StrategyState:
 
 
 def worth(offers: Mapping[str, Offer], epochs: Mapping[str, int], diminishing: float) -> float:
-    return sum(offers[device].value / e**diminishing for device, count in epochs.items() for e in range(1, count + 1))
+    return float(
+        sum(offers[device].value / e**diminishing for device, count in epochs.items() for e in range(1, count + 1))
+    )
 
 
 @given(
