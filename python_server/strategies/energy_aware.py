@@ -1,8 +1,8 @@
 """FedAvg under a budget of energy: who trains in a round, and for how many epochs, to learn most for the joules.
 
-Each device is worth its examples for the first local epoch, and examples ÷ e for the e-th: later epochs of a round
-teach less (table 2a of Mathur et al., "On-device Federated Learning with Flower", 2021: E = 1, 5, 10 give 0.48, 0.64,
-0.67 of accuracy for 1, 5 and 10 times the joules). Values fall with every epoch and add up, so epochs are bought
+An epoch of a device is worth its examples; with the option ``diminishing`` p, the e-th epoch of a round examples ÷ e^p,
+as later ones may teach less (table 2a of Mathur et al., "On-device Federated Learning with Flower", 2021: E = 1, 5, 10
+give 0.48, 0.64, 0.67 of accuracy for 1, 5 and 10 times the joules). Values never rise and add up, so epochs are bought
 greedily, the most value per joule first, until no further one fits the budget: the usual greedy rule for a concave
 knapsack (Kellerer, Pferschy and Pisinger, "Knapsack Problems", 2004, chapter 2). Who was passed over gains in value
 with every round that it waits, so that devices that need many joules come too, only less often.
@@ -61,6 +61,8 @@ class EnergyAwareOptions(FedAvgOptions):
         Seconds that a device may take for a round; 0: any.
     energy
         ``gross``, or ``above idle``: what counts.
+    diminishing
+        Exponent p by which later epochs of a round are worth less; 0: all the same.
     calibration
         File that ``pocketfleet fleet calibrate`` wrote, for the first rounds.
     """
@@ -70,6 +72,7 @@ class EnergyAwareOptions(FedAvgOptions):
     battery_percent: float = setting(0.0, least=0, most=100)
     deadline_s: float = setting(0.0, least=0)
     energy: str = setting("gross", among=("gross", "above idle"))
+    diminishing: float = setting(0.0, least=0, most=10)
     calibration: Optional[Path] = setting(None)
 
 
@@ -80,7 +83,7 @@ class Offer:
     Attributes
     ----------
     value
-        Of its first epoch; the e-th is worth an e-th of it.
+        Of its first epoch.
     epoch_j
         Joules of an epoch; None: not known.
     most_epochs
@@ -136,7 +139,7 @@ class EnergyAware(FedAvg):
         """Choose devices and their epochs, and give each the plan with the reason."""
         offered = self.choose(state, number, devices, random)
         offers = self._offers(state, number, offered)
-        chosen = allocate(offers, self.options.joules)
+        chosen = allocate(offers, self.options.joules, self.options.diminishing)
         plans = {}
         for device in offered:
             epochs = chosen.get(device.device, 0)
@@ -254,7 +257,7 @@ class EnergyAware(FedAvg):
         return budgets
 
 
-def allocate(offers: Mapping[str, Offer], joules: float) -> dict[str, int]:
+def allocate(offers: Mapping[str, Offer], joules: float, diminishing: float = 0.0) -> dict[str, int]:
     """Buy epochs for joules, the most value per joule first.
 
     Parameters
@@ -263,6 +266,8 @@ def allocate(offers: Mapping[str, Offer], joules: float) -> dict[str, int]:
         By device.
     joules
         The budget; 0: any.
+    diminishing
+        The e-th epoch is worth the first one's value ÷ e to this power.
 
     Returns
     -------
@@ -276,7 +281,7 @@ def allocate(offers: Mapping[str, Offer], joules: float) -> dict[str, int]:
     usual_j = statistics.median([offer.epoch_j for offer in able.values() if offer.epoch_j is not None] or [0.0])
     bought: dict[str, int] = {}
     left = joules
-    heap = [(-_density(offer, 1, usual_j), device) for device, offer in able.items()]
+    heap = [(-_density(offer, usual_j), device) for device, offer in able.items()]
     heapq.heapify(heap)
     while heap:
         _, device = heapq.heappop(heap)
@@ -287,13 +292,15 @@ def allocate(offers: Mapping[str, Offer], joules: float) -> dict[str, int]:
         left -= price
         bought[device] = epochs = bought.get(device, 0) + 1
         if epochs < offer.most_epochs:
-            heapq.heappush(heap, (-_density(offer, epochs + 1, usual_j), device))
+            share = (epochs + 1) ** -diminishing
+            heapq.heappush(heap, (-_density(offer, usual_j) * share, device))
     return bought
 
 
-def _density(offer: Offer, epoch: int, usual_j: float) -> float:
+def _density(offer: Offer, usual_j: float) -> float:
+    """Return the value of a device's first epoch per joule."""
     price = usual_j if offer.epoch_j is None else offer.epoch_j
-    return offer.value / epoch / price if price else math.inf
+    return offer.value / price if price else math.inf
 
 
 def _capacity_wh(facts: Mapping[str, Any]) -> float:

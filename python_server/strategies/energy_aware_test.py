@@ -49,17 +49,22 @@ def learnt(strategy: EnergyAware, *rows: DeviceRoundRow) -> StrategyState:
     return strategy.observe(StrategyState(), 1, rows)
 
 
-def worth(offers: Mapping[str, Offer], epochs: Mapping[str, int]) -> float:
-    return sum(offers[device].value / e for device, count in epochs.items() for e in range(1, count + 1))
+def worth(offers: Mapping[str, Offer], epochs: Mapping[str, int], diminishing: float) -> float:
+    return float(
+        sum(offers[device].value / e**diminishing for device, count in epochs.items() for e in range(1, count + 1))
+    )
 
 
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.floats(0.5, 20), st.integers(1, 3)), min_size=1, max_size=4),
     st.floats(1, 60),
+    st.sampled_from([0.0, 0.5, 1.0]),
 )
-def test_the_budget_is_kept_and_the_best_is_an_epoch_away(kinds: list[tuple[int, float, int]], joules: float) -> None:
+def test_the_budget_is_kept_and_the_best_is_an_epoch_away(
+    kinds: list[tuple[int, float, int]], joules: float, diminishing: float
+) -> None:
     offers = {str(i): Offer(value, price, most, "") for i, (value, price, most) in enumerate(kinds)}
-    bought = allocate(offers, joules)
+    bought = allocate(offers, joules, diminishing)
     spent = sum((offers[device].epoch_j or 0.0) * count for device, count in bought.items())
     assert spent <= joules * (1 + 1e-6)
     assert all(1 <= count <= offers[device].most_epochs for device, count in bought.items())
@@ -67,20 +72,21 @@ def test_the_budget_is_kept_and_the_best_is_an_epoch_away(kinds: list[tuple[int,
     for counts in itertools.product(*(range(offer.most_epochs + 1) for offer in offers.values())):
         cost = sum(count * (offer.epoch_j or 0) for count, offer in zip(counts, offers.values()))
         if cost <= joules:
-            best = max(best, worth(offers, dict(zip(offers, counts))))
-    assert worth(offers, bought) >= best - max(offer.value for offer in offers.values()) - 1e-9
+            best = max(best, worth(offers, dict(zip(offers, counts)), diminishing))
+    assert worth(offers, bought, diminishing) >= best - max(offer.value for offer in offers.values()) - 1e-9
 
 
 def test_epochs_are_bought_by_value_for_joules() -> None:
     offers = {"frugal": Offer(100, 1, 3, ""), "greedy": Offer(100, 10, 3, ""), "rich": Offer(900, 10, 3, "")}
     assert allocate(offers, 0) == {"frugal": 3, "greedy": 3, "rich": 3}
-    assert allocate(offers, 13) == {"frugal": 3, "rich": 1}, "ten joules for 900 examples, three for 183"
+    assert allocate(offers, 13) == {"frugal": 3, "rich": 1}
+    assert allocate(offers, 22, 1.0) == {"frugal": 2, "rich": 2}, "100, 50 and 33 for a joule; 90, 45 and 30"
     assert allocate({"new": Offer(10, None, 1, "")}, 1) == {"new": 1}, "it costs what the others do: nothing is known"
     assert allocate({"none": Offer(10, 1, 0, "")}, 5) == {}
 
 
 def test_what_rounds_took_decides_and_is_told(variants: dict[str, Variant]) -> None:
-    strategy = bound(variants, joules=45, deadline_s=100)
+    strategy = bound(variants, joules=45, deadline_s=100, diminishing=1.0)
     first = selected(strategy, StrategyState(), 1)
     assert {plan.epochs for plan in first.values()} == {1}
     assert first["id0"].reason.endswith("1 of 3 epochs: nothing is known of it yet, so it is tried")
