@@ -211,6 +211,8 @@ def experiment(case: Case, problem: Problem, seed: int) -> str:
         if kind != "whole"
     )
     data = ("cnn-train", "cnn-test") if problem.filters else (f"mlp-train-{seed}", f"mlp-test-{seed}")
+    # In the other fleets all devices have masks, or none.
+    statistics = '\nstatistics = "whole"' if (case.fleet, case.aggregation) == ("mixed", "aware") else ""
     return f"""\
 name = "mixed-compression"
 rounds = {problem.sgd_rounds if sgd else problem.rounds}
@@ -230,7 +232,7 @@ learning_rate = {problem.sgd_learning_rate if sgd else problem.learning_rate}
 [strategy]
 name = "mixed_compression"
 form = "{case.form}"
-aggregation = "{case.aggregation}"
+aggregation = "{case.aggregation}"{statistics}
 
 [simulation]
 devices = {DEVICES}

@@ -23,13 +23,13 @@ while no device is there that can train the whole network.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from edge_client.records import CODECS
 from python_server.groups import VARIANTS
 from python_server.strategies.base import Device, Plan, StrategyState
+from python_server.strategies.batch_norm import without_partial_statistics
 from python_server.strategies.fedavg import FedAvg, FedAvgOptions
 from python_server.toml_tables import setting
 
@@ -61,15 +61,6 @@ class HeteroFL(FedAvg):
     ) -> dict[str, Plan]:
         """Choose and plan; devices with a part of the network are not asked for its statistics, if others are there."""
         plans = super().select(state, number, devices, random)
-        if self.options.statistics == "all" or all(self.choices.of(device).submodel.where for device in devices):
+        if self.options.statistics == "all":
             return plans
-        # Clients without the fact are older than the choice of variables.
-        asked = {device.device for device in devices if CODECS in device.facts}
-        return {device: self._without_statistics(plan) if device in asked else plan for device, plan in plans.items()}
-
-    def _without_statistics(self, plan: Plan) -> Plan:
-        if not plan.submodel.where:
-            return plan
-        manifest = next(each.manifest for each in self.choices.variants if each.name == plan.submodel.name)
-        variables = manifest.variables
-        return replace(plan, reply=frozenset(path for path in manifest.trained(plan.cut) if variables[path].trained))
+        return without_partial_statistics(plans, devices, self.choices, lambda submodel: bool(submodel.where))

@@ -13,6 +13,8 @@ variant: a bundle exported with ``--prune``, ``--format`` or ``--clusters``. Two
     *Precision*: what counts is the difference between what the device sent and what its compressed model started
     from, added to the global weights: the gradient of the compressed model, as the paper has it. What compression did
     to the weights cancels, so that the global model keeps its precision however coarse the devices' are.
+    *Statistics*: batch-norm statistics of a pruned network are of sums over fewer weights; by default
+    (``statistics = "whole"``) devices with masks do not send theirs where others are there.
 
 ``[strategy] precision_weight`` weighs formats against each other, such as ``{ int4 = 0.5 }``. The paper gives no rule;
 rounding adds variance to an update, and how much that matters depends on how much updates differ anyway.
@@ -35,7 +37,8 @@ import numpy as np
 from model_export.formats import FORMATS
 from python_server.errors import ExperimentError
 from python_server.groups import CUTS, VARIANTS, Choice, GroupSettings
-from python_server.strategies.base import Contribution, Device, Plan, TrainSettings
+from python_server.strategies.base import Contribution, Device, Plan, StrategyState, TrainSettings
+from python_server.strategies.batch_norm import without_partial_statistics
 from python_server.strategies.fedavg import FedAvg, FedAvgOptions
 from python_server.toml_tables import setting
 from python_server.variants import Variant
@@ -56,12 +59,15 @@ class MixedCompressionOptions(FedAvgOptions):
         ``aware`` or ``naive``.
     form
         ``fedavg`` or ``fedsgd``.
+    statistics
+        Whose batch-norm statistics count under ``aware``: ``whole``, those of devices without masks; ``all``.
     precision_weight
         By number format of a variant's weights, the factor of its updates' weights; 1 for those not named.
     """
 
     aggregation: str = setting("aware", among=("aware", "naive"))
     form: str = setting("fedavg", among=("fedavg", "fedsgd"))
+    statistics: str = setting("whole", among=("whole", "all"))
     precision_weight: dict[str, float] = setting({}, least=0.01, most=1)
 
 
@@ -98,6 +104,15 @@ class MixedCompression(FedAvg):
             for name, variant in variants.items()
         }
         return bound
+
+    def select(
+        self, state: StrategyState, number: int, devices: Sequence[Device], random: np.random.Generator
+    ) -> dict[str, Plan]:
+        """Choose and plan; under ``aware`` pruned devices are not asked for statistics, if others are there."""
+        plans = super().select(state, number, devices, random)
+        if self.options.statistics == "all":
+            return plans
+        return without_partial_statistics(plans, devices, self.choices, lambda submodel: bool(submodel.masks))
 
     def remarks(self, devices: Sequence[Device]) -> list[str]:
         """Return also a line if FedSGD's step is on a part of some device's examples."""

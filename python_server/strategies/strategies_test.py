@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from model_export.manifest import Signature
 from python_server.errors import ExperimentError
 from python_server.groups import GroupSettings
-from python_server.parts import Part
 from python_server.run_rows import DeviceRoundRow
 from python_server.strategies import (
     OPTIONS,
@@ -250,14 +249,15 @@ def test_fedcs_learns_times_from_rounds() -> None:
     assert json.loads(json.dumps(state.values)) == state.values
 
 
-@pytest.mark.parametrize("name", ["heterofl", "fjord"])
+@pytest.mark.parametrize("name", ["heterofl", "fjord", "mixed_compression"])
 def test_only_whole_networks_tell_statistics_of_the_whole(variants: dict[str, Variant], name: str) -> None:
     sliced = {}
     for key, each in variants.items():
         everything = Signature({}, {}, each.manifest.state)
         manifest = replace(each.manifest, signatures={**each.manifest.signatures, "train": everything})
-        where: dict[str, Part] = {"one/kernel": np.ix_([0], [0])} if key else {}
-        sliced[key] = replace(each, manifest=manifest, submodel=replace(each.submodel, where=where) if key else WHOLE)
+        pruned = {"masks": {"one/kernel": np.zeros((1, 1), bool)}}
+        part = pruned if name == "mixed_compression" else {"where": {"one/kernel": np.ix_([0], [0])}}
+        sliced[key] = replace(each, manifest=manifest, submodel=replace(each.submodel, **part) if key else WHOLE)
     groups = [read_table(GroupSettings, {"name": "weak", "devices": ["weak*"], "variant": "half"}, "", Path("/"))]
     facts = {"codecs": "float32"}
     weak, old, strong = (
