@@ -16,7 +16,7 @@ from PIL import Image
 
 from python_server.run_reader import RunReader
 from tests.browser import CHROMIUM, Browser, Page, running_browser
-from tests.dashboard_test import Running, dashboard
+from tests.dashboard_test import dashboard
 from tests.server_train_test import alive, descendants
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install it to look at the page")
@@ -98,16 +98,21 @@ def test_eight_clients_are_followed_from_start_to_stop(folder: Path, browser: Br
         page.run("document.getElementById('log-name').dispatchEvent(new Event('change'))")
         page.until("/device-3|round|server|127/.test(document.getElementById('log').textContent)")
 
+        second = browser.page()
+        second.open(served.address)
+        second.until("Number(document.getElementById('card-round').textContent) >= 3")
+
         children = descendants(served.process.pid)
         assert len(children) == CLIENTS + 2, "train, its SuperLink and the clients"
         page.run("document.getElementById('stop').click()")
         page.run("document.getElementById('ask-yes').click()")
         page.until("document.getElementById('status').textContent === 'interrupted'", 60)
+        second.until("document.getElementById('status').textContent === 'interrupted'")
         page.until("/was interrupted at .*, after round/.test(document.getElementById('now').textContent)")
         assert not page.run("document.getElementById('resume').hidden")
         page.until("/ended with code 1/.test(document.getElementById('started').textContent)")
         assert not any(map(alive, children))
-        assert page.complaints == []
+        assert page.complaints == second.complaints == []
         assert {urlsplit(address).netloc for address in page.requests if address.startswith("http")} == {served.host}
         (run,) = (folder / "runs").iterdir()
         with RunReader(run) as reader:
@@ -115,15 +120,10 @@ def test_eight_clients_are_followed_from_start_to_stop(folder: Path, browser: Br
             assert reader.status == "interrupted"
             assert all(row.used == CLIENTS for row in rounds[1:])
         assert page.text("#card-round") == str(rounds[-1].round)
-        _faults(page, served, run)
-
-
-def _faults(page: Page, served: Running, run: Path) -> None:
-    """A second browser sees the same, a run that vanishes is told of, and so is the dashboard's own end."""
-    shutil.rmtree(run)
-    page.until("/is gone/.test(document.getElementById('problem').textContent)")
-    assert page.run("document.getElementById('run').hidden")
-    assert page.complaints == []
+        shutil.rmtree(run)
+        for each in (page, second):
+            each.until("/is gone/.test(document.getElementById('problem').textContent)")
+            assert each.run("document.getElementById('run').hidden")
 
 
 def _look_at(page: Page) -> None:

@@ -180,6 +180,29 @@ def test_logs_come_as_json(served: Running) -> None:
     assert json.loads(answer)["text"] == "<script>alert(1)</script>\n"
 
 
+def test_the_report_is_served_without_any_rights(served: Running, folder: Path) -> None:
+    path = "/report?run=runs/first"
+    page = folder / "runs" / "first" / "report.html"
+    assert "has no report yet" in json.loads(served.ask("GET", path)[2])["error"]
+    page.symlink_to(folder / "secret.log")
+    assert served.ask("GET", path)[0] == 409
+    page.unlink()
+    page.write_text("<p>figures</p>")
+    status, headers, answer = served.ask("GET", path)
+    assert (status, answer) == (200, b"<p>figures</p>")
+    assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline'")
+    assert headers["content-security-policy"].endswith("sandbox")
+
+
+def test_a_run_goes_on_by_the_command_that_began_it(served: Running) -> None:
+    assert served.post("/api/resume", {"run": "runs/first"}) == (200, {})
+    with served.stream("/api/runs") as runs:
+        told = (each for list_ in runs for each in list_["started"] if each["title"] == "runs/first")
+        ended = next(each for each in told if each["code"] is not None)
+    assert ended["code"] == 1
+    assert "first/experiment.toml: " in ended["lines"][-1], "the experiment in it is one of a test, and no sound one"
+
+
 @pytest.mark.parametrize(
     ("path", "body", "message"),
     [

@@ -29,6 +29,7 @@ _FILES = {
     "/page.css": ("dashboard/static/page.css", "text/css"),
     "/report.css": ("report/page.css", "text/css"),
     "/page.js": ("dashboard/static/page.js", "text/javascript"),
+    "/log.js": ("dashboard/static/log.js", "text/javascript"),
     "/view.js": ("dashboard/static/view.js", "text/javascript"),
     "/icon.svg": ("dashboard/static/icon.svg", "image/svg+xml"),
 }

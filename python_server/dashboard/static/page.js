@@ -1,21 +1,21 @@
 // The live page of runs. The server sends the whole state once, then what changed; only that is touched.
 
+import { LogView } from "/log.js";
 import { $, Rows, ago, clock, joules, make, none, number, picture, say, seconds, show } from "/view.js";
 
 const SHOWN_ROUNDS = 50;
 const SHOWN_EVENTS = 100;
-const KEPT_LOG = 200000;
 
 const devices = new Rows($("devices").tBodies[0], ["", "text", "text", "", "", "", "", "", "text"]);
 const energy = new Rows($("energy").tBodies[0], ["", "", "", "", "", "", "", "", "text", "text", "", "text"]);
 const rounds = new Rows($("rounds").tBodies[0], []);
+const logs = new LogView($("log-name"), $("log"), $("log-follow"));
 
 let state = null; // of the run that is shown
 let chosen = ""; // its id
 let list = { runs: [], experiments: [], started: [] };
 let known = null; // runs there were when one was started: the new one is shown as soon as it is there
 let everyRound = false;
-let log = { name: "", end: 0, busy: false };
 const streams = { list: null, run: null };
 
 /* Streams */
@@ -109,9 +109,7 @@ function choose(name) {
   show($("refused"), false);
   for (const rows of [devices, energy, rounds]) rows.clear();
   $("events").replaceChildren();
-  log = { name: "", end: 0, busy: false };
-  $("log").replaceChildren();
-  $("log-name").replaceChildren();
+  logs.start(name);
   const wanted = `#${encodeURIComponent(name)}`;
   if (location.hash !== wanted) history.replaceState(null, "", wanted);
   applyList(list);
@@ -143,7 +141,7 @@ function applyRun(change) {
   if (change.devices || change.live || change.meta) drawDevices(touched);
   if (change.meta) drawMeta();
   drawNow();
-  if (change.logs) drawLogs();
+  if (change.logs) logs.draw(state.logs);
   tell(change, before);
 }
 
@@ -310,52 +308,6 @@ function tell(change, before) {
   }
 }
 
-/* Logs */
-
-function drawLogs() {
-  const names = Object.keys(state.logs);
-  const box = $("log-name");
-  if (names.join() !== [...box.options].map((option) => option.value).join()) {
-    box.replaceChildren(...names.map((name) => make("option", { value: name }, name)));
-    if (names.includes(log.name)) box.value = log.name;
-  }
-  if (names.length && !names.includes(log.name)) chooseLog(box.value);
-  else readLog();
-}
-
-function chooseLog(name) {
-  log = { name, end: 0, busy: false };
-  $("log").replaceChildren();
-  readLog();
-}
-
-async function readLog() {
-  const wanted = log;
-  const size = state?.logs[wanted.name];
-  if (wanted.busy || size === undefined || size === wanted.size) return;
-  wanted.busy = true;
-  try {
-    const query = new URLSearchParams({ run: chosen, name: wanted.name, from: `${size < wanted.end ? 0 : wanted.end}` });
-    const answer = await fetch(`/api/log?${query}`);
-    if (!answer.ok || wanted !== log) return;
-    const told = await answer.json();
-    if (wanted !== log) return;
-    const box = $("log");
-    if (size < wanted.end) box.replaceChildren();
-    if (told.skipped) box.append("…\n");
-    if (told.text) box.append(told.text);
-    while (box.childNodes.length > 1 && box.textContent.length > KEPT_LOG) box.firstChild.remove();
-    wanted.end = told.end;
-    wanted.size = size;
-    if ($("log-follow").checked) box.scrollTop = box.scrollHeight;
-  } catch {
-    return; // the stream says that the connection is lost
-  } finally {
-    wanted.busy = false;
-  }
-  if (state?.logs[wanted.name] !== wanted.size) readLog();
-}
-
 /* What a person does */
 
 /** The run that the address names. */
@@ -397,7 +349,6 @@ $("all-rounds").onclick = () => {
   addRounds(told);
 };
 $("filter").oninput = filter;
-$("log-name").onchange = () => chooseLog($("log-name").value);
 window.addEventListener("hashchange", () => choose(named()));
 // Browsers open six streams to a server at most; a page that nobody sees lets go of its own.
 document.addEventListener("visibilitychange", () => (document.hidden ? closeAll() : follow()));
