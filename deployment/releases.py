@@ -151,7 +151,8 @@ def _inputs(device: DeviceEntry, server: ServerEntry) -> dict[str, Path]:
 
 def _part(device: str, name: str, path: Path) -> Part:
     if not path.exists():
-        raise InventoryError(f"{device}: there is no {path} to send")
+        how = "; the first run makes it, or `pocketfleet invite`" if name == "ca.pem" else ""
+        raise InventoryError(f"{device}: there is no {path} to send{how}")
     return Part(name, path, *folder_digest(path), unpack=True) if path.is_dir() else _file_part(name, path)
 
 

@@ -20,7 +20,6 @@ from deployment.inventory_edit import set_key
 from model_export import signing
 from model_export.bundle import Bundle, write_bundle
 from python_server.cli import main
-from python_server.identity import Identity, host_names
 from python_server.run_reader import RunReader
 from tests.emulated_adbd import EmulatedAdbd
 from tests.emulated_phone import EmulatedPhone
@@ -70,14 +69,13 @@ def make_lab(tmp_path: Path, digits: Any, digits_bundle: Path, monkeypatch: pyte
     files = {name: bundle.read(name) for name in bundle.manifest.files}
     write_bundle(Path("cnn.bundle"), bundle.manifest, files, signing_key=key)
     signing.publish(Path("key.pem")).rename("signer.pem")
-    Identity(Path("identity")).certificates(host_names())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     Path("digits.toml").write_text(f"""
 name = "digits"
 rounds = 1
-model = {{ bundle = "cnn.bundle" }}
+model = {{ bundle = "cnn.bundle", trusted_key = "signer.pem" }}
 data = {{ test = "test.npz" }}
 train = {{ epochs = 1, learning_rate = 0.05 }}
 [server]
@@ -111,6 +109,7 @@ def test_the_way_from_boxes_to_a_fleet(lab: str, boards: list[SshHost], phone: E
         "192.168.1.31 --user nvidia": f"127.0.0.1:{boards[1].port} --key {boards[1].key}",
         "--adb": f"--adb 127.0.0.1:{phone.port}",
         "fleet trust": "fleet trust --yes",
+        "--address 192.168.1.10": "--address 127.0.0.1",
     }
     done = 0
     try:

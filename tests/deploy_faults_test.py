@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -281,6 +282,7 @@ class PasswordHost(SshHost):
         return ["unshare", "--mount", "sh", "-c", f'{bound} && exec "$@"', "sh", *super()._command()]
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a password's hash")
 def test_a_password_is_taken_or_refused(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with cabled_host(lab / "host", PasswordHost) as host:
         known = lab / "known"

@@ -165,11 +165,16 @@ def test_too_little_space_is_said_before_anything_travels(
         ({}, {"address": ""}, "board: it cannot know its server"),
         ({}, {"address": "https://h:1"}, "board: it cannot trust its server"),
         ({}, {"bundle": None}, "board: it has nothing to train"),
-        ({"data": Path("/nowhere.npz")}, {}, "board: there is no /nowhere.npz to send"),
+        ({"data": Path("/nowhere.npz")}, {}, "board: there is no /nowhere.npz to send$"),
+        (
+            {},
+            {"address": "https://h:1", "ca": Path("/nowhere/ca.pem")},
+            "no /nowhere/ca.pem to send; .*pocketfleet invite",
+        ),
     ],
 )
 def test_an_inventory_that_does_not_say_enough(
-    board: DeviceEntry, server: ServerEntry, device: dict[str, Path], given: dict[str, str], message: str
+    board: DeviceEntry, server: ServerEntry, device: dict[str, Path], given: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InventoryError, match=message):
         release(dataclasses.replace(board, **device), dataclasses.replace(server, **given))  # type: ignore[arg-type]
