@@ -13,7 +13,7 @@ from python_server.energy_figures import all_figures
 from python_server.experiment import load_experiment
 from python_server.progress import Progress
 from python_server.run_reader import RunReader
-from python_server.run_rows import DeviceRoundRow
+from python_server.run_rows import ENERGY_PHASES, DeviceRoundRow
 from python_server.train import train
 from tests.java_client import java_command
 
@@ -97,8 +97,7 @@ def test_java_tells_its_joules_and_where_they_come_from(runs: tuple[RunReader, R
             assert (row.info["energy-covers"], row.info["energy-flags"]) == ("device", "")
             assert row.info["build"]
     figures = {(figure.device, figure.phase) for figure in all_figures(runs[1])}
-    in_java = {device.device for device in runs[1].devices() if device.name in IN_JAVA}
-    assert {(device, "train") for device in in_java} <= figures
+    assert figures == {(device.device, phase) for device in runs[1].devices() for phase in ENERGY_PHASES}
 
 
 def test_accuracy_is_that_of_python_clients_alone(runs: tuple[RunReader, RunReader]) -> None:
