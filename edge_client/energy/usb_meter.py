@@ -13,11 +13,13 @@ from  bytes  meaning
 128   2      of UM24C 0xFFF1; of UM34C the second is the exclusive or of 32 bytes
 ====  =====  ===========================================================================
 
-The power field is what counts: the meter has multiplied before it rounds voltage and current for the answer, which on
-UM24C and UM34C at 5 V and 0.6 A can move their product by 5 mW. The product tells answers that were garbled, as only
-UM34C has a known checksum. The meter's own counters (mWh) are not used: one step is 3.6 J.
+The power field is what counts: its bit is 1 mW, while the rounding of voltage and current on UM24C and UM34C moves
+their product by up to 5 mW at 5 V and 0.6 A. (Whether the meter multiplies before it rounds, nobody says.) The product
+tells answers that were garbled, as only UM34C has a known checksum. The meter's own counters (mWh) are not used: one
+step is 3.6 J.
 
-A meter measures twice a second; who asks more often gets the same values again (github.com/kolinger/rd-usb, issue 54).
+A meter seems to measure twice a second; who asks more often gets the same values again (github.com/kolinger/rd-usb,
+issue 54; the maker tells a refresh rate of 2 Hz for UM25C).
 """
 
 from __future__ import annotations

@@ -68,6 +68,10 @@ class Meter:
             for descriptor in (self._near, self._far, self._stop[0]):
                 os.close(descriptor)
 
+    def let_it_arrive(self) -> None:
+        """Wait until something lies unread at the reader's end; it may have been read already."""
+        select.select([self._far], [], [], 1.0)
+
     def _serve(self) -> None:
         while True:
             ready, _, _ = select.select([self._near, self._stop[0]], [], [])
@@ -155,6 +159,15 @@ def test_pieces_and_garbage_before_an_answer(meter: Meter, port: str) -> None:
     meter.answers = [[whole[90:], b"\x09\x63", whole[:1], whole[1:60], whole[60:]]]
     source = patient(port)
     assert (source.read(), source.read()) == (3.584, 3.584)
+    source.close()
+
+
+def test_an_answer_that_came_too_late_is_no_reading_of_now(meter: Meter, port: str) -> None:
+    early, late, now = (answer(UM24C, 500, power // 5, power) for power in (3000, 4000, 5000))
+    meter.answers = [[early, late], [now]]
+    source = patient(port)
+    meter.let_it_arrive()
+    assert source.read() == 5.0
     source.close()
 
 
