@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from device_profiles import load_profile, match
 from edge_client.conditions import governor, temperature_c
-from edge_client.energy.find import AUTO, KINDS, find_meter, survey
+from edge_client.energy.find import AUTO, KINDS, USB_METER, Candidate, find_meter, survey
 from edge_client.energy.meter import SampledMeter
 from edge_client.errors import EdgeError
 
@@ -24,6 +24,9 @@ examples:
 
   # a longer look at one source, for a script
   pocketfleet-client meter --energy rapl --seconds 30 --json
+
+  # a USB meter (UM24C, UM25C, UM34C) in the supply line, over Bluetooth
+  pocketfleet-client meter --energy usb-meter:/dev/rfcomm0
 """
 
 
@@ -38,11 +41,11 @@ def add_energy_options(command: argparse.ArgumentParser, *, profile: Optional[st
     )
     command.add_argument(
         "--energy",
-        choices=(AUTO, *KINDS),
+        type=_source,
         default=AUTO,
         metavar="SOURCE",
         help=f"where energy figures come from: {AUTO}, {', '.join(KINDS)} (default: %(default)s; see "
-        "`pocketfleet-client meter`)",
+        f"`pocketfleet-client meter`); {USB_METER} with its serial port, as in {USB_METER}:/dev/rfcomm0",
     )
 
 
@@ -114,8 +117,9 @@ def _report(options: argparse.Namespace) -> dict[str, Any]:
         "sources": [
             {
                 "kind": each.kind,
-                "available": each.source is not None,
-                "text": each.source.about.title if each.source is not None else each.problem,
+                # A USB meter is found only by its name, so by the meter that was asked for.
+                "available": each.source is not None or each.kind == meter.about.kind,
+                "text": _title(each, meter),
             }
             for each in candidates
         ],
@@ -126,6 +130,12 @@ def _report(options: argparse.Namespace) -> dict[str, Any]:
         "governor": governor(),
         "battery_percent": battery_facts().get("battery-percent"),
     }
+
+
+def _title(candidate: Candidate, meter: SampledMeter) -> str:
+    if candidate.source is not None:
+        return candidate.source.about.title
+    return meter.about.title if candidate.kind == meter.about.kind else candidate.problem
 
 
 def _watch(meter: SampledMeter, seconds: float, *, progress: bool) -> dict[str, Any]:
@@ -169,6 +179,13 @@ def _profile_here() -> str:
     except OSError:
         compatible = ""
     return match({"device_tree_compatible": compatible}).name
+
+
+def _source(text: str) -> str:
+    kind, colon, _ = text.partition(":")
+    if kind not in (AUTO, *KINDS) or (colon and kind != USB_METER):
+        raise argparse.ArgumentTypeError(f"{text}: there are {AUTO}, {', '.join(KINDS)}; {USB_METER} takes a port")
+    return text
 
 
 def _seconds(text: str) -> float:

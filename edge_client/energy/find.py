@@ -17,11 +17,14 @@ from edge_client.energy.pmic import find_pmic
 from edge_client.energy.rapl import find_rapl
 from edge_client.energy.source import PowerSource, ReadingError
 from edge_client.energy.tegrastats import find_tegrastats
+from edge_client.energy.usb_meter import find_usb_meter
 from edge_client.errors import SettingsError
 
-__all__ = ["AUTO", "KINDS", "Candidate", "find_meter", "survey"]
+__all__ = ["AUTO", "KINDS", "USB_METER", "Candidate", "find_meter", "survey"]
 
 AUTO = "auto"
+USB_METER = "usb-meter"
+"""With its serial port, as in ``usb-meter:/dev/rfcomm0``: no other kind of source has to be told where it is."""
 ROOT = Path("/")
 
 
@@ -46,6 +49,8 @@ _FINDERS = {
     "ina2xx": _Kind(lambda root, known: find_ina2xx(root), automatic=_without_sensor),
     "rapl": _Kind(lambda root, known: find_rapl(root)),
     "battery": _Kind(lambda root, known: find_battery(root), "battery"),
+    # Without a port it says that one has to be named.
+    USB_METER: _Kind(lambda root, known: find_usb_meter(""), automatic=lambda profile: False),
 }
 KINDS = (*_FINDERS, "model")
 """What ``--energy`` takes beside `AUTO`, the best first where a profile prefers none."""
@@ -102,7 +107,7 @@ def find_meter(profile: str = "generic", *, source: str = AUTO, root: Path = ROO
     profile
         Name of the device's profile; its model is the last resort.
     source
-        `AUTO` or one of `KINDS`.
+        `AUTO`, one of `KINDS`, or `USB_METER` with a colon and its serial port.
     root
         Where ``sys`` and ``proc`` are.
 
@@ -113,15 +118,8 @@ def find_meter(profile: str = "generic", *, source: str = AUTO, root: Path = ROO
     device_profiles.ProfileError
         There is no such profile.
     """
-    if source == "model":
-        return SampledMeter(ModelSource(load_profile(profile).power), why="asked for")
     if source != AUTO:
-        if source not in _FINDERS:
-            raise SettingsError(f"--energy {source}: there are {AUTO}, {', '.join(KINDS)}")
-        found = _look(source, load_profile(profile), root)
-        if found.source is None:
-            raise SettingsError(f"--energy {source}: {found.problem}")
-        return SampledMeter(found.source, why="asked for")
+        return SampledMeter(_asked_for(source, load_profile(profile), root), why="asked for")
     for chosen in _candidates(load_profile(profile), root):
         if chosen.source is not None and chosen.automatic:
             break
@@ -135,6 +133,23 @@ def find_meter(profile: str = "generic", *, source: str = AUTO, root: Path = ROO
     else:
         why = "the best that can be read here"
     return SampledMeter(chosen.source, why=why)
+
+
+def _asked_for(source: str, profile: Profile, root: Path) -> PowerSource:
+    kind, _, port = source.partition(":")
+    if source == "model":
+        return ModelSource(profile.power)
+    try:
+        if kind == USB_METER:
+            return find_usb_meter(port)
+        if source not in _FINDERS:
+            raise ReadingError(f"there are {AUTO}, {', '.join(KINDS)}")
+        found = _look(source, profile, root)
+    except ReadingError as error:
+        raise SettingsError(f"--energy {source}: {error}") from None
+    if found.source is None:
+        raise SettingsError(f"--energy {source}: {found.problem}")
+    return found.source
 
 
 def _candidates(profile: Profile, root: Path) -> Iterator[Candidate]:
