@@ -59,6 +59,8 @@ def _client(*arguments: str) -> subprocess.CompletedProcess[str]:
             2,
             "belong together",
         ),
+        (["run", "--server=h:1", "--state={tmp}/s", "--data=d", "--bundle=b", "--energy=rapl"], 2, "reads no sensor"),
+        (["run", "--server=h:1", "--state={tmp}/s", "--data=d", "--bundle=b", "--cool-down-c=40"], 2, "no thermometer"),
         (["key", "--state", "/proc/none"], 1, "/proc/none: cannot be used as a state directory"),
     ],
 )

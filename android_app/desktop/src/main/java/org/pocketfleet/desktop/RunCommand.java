@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Paths;
+import java.util.Arrays;
 import java.util.List;
 import org.pocketfleet.PocketfleetException;
 import org.pocketfleet.SettingsException;
@@ -48,6 +49,17 @@ final class RunCommand {
         .optional("--name", "NAME", "name in reports (default: host and data file)")
         .optional("--processor", "CLASS", "cpu, gpu, ...: whose cutoff applies here", "cpu")
         .optional("--profile", "NAME", "device profile that the report shows", "generic")
+        .optional(
+            "--energy",
+            "SOURCE",
+            "as the Python client takes it; this client reads no sensor: auto or model",
+            "auto")
+        .optional(
+            "--idle-baseline",
+            "S",
+            "as the Python client takes it; models, all that this client has, need none")
+        .optional(
+            "--cool-down-c", "C", "as the Python client takes it; this client refuses to wait so")
         .optional("--threads", "N", "threads for training (default: the fastest)")
         .flag(
             "--no-feature-cache",
@@ -114,6 +126,12 @@ final class RunCommand {
 
   /** Where joules come from; null: nowhere, as a Java virtual machine can read no meter. */
   private static EnergyMeter meter(Options options) throws Options.UsageException {
+    if (!Arrays.asList("auto", "model").contains(options.text("--energy"))) {
+      throw new Options.UsageException("--energy: this client reads no sensor; auto or model");
+    }
+    if (options.has("--cool-down-c")) {
+      throw new Options.UsageException("--cool-down-c: this client reads no thermometer");
+    }
     if (options.has("--power-idle-w") != options.has("--power-active-w")) {
       throw new Options.UsageException("--power-idle-w and --power-active-w belong together");
     }
