@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-_FLAGS = (
+FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -31,9 +31,8 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    "--disable-dev-shm-usage",
-    "--remote-debugging-port=0",
 )
+_DRIVEN = ("--disable-dev-shm-usage", "--remote-debugging-port=0")
 _START_S = 30.0
 
 
@@ -139,7 +138,7 @@ class Browser:
         log = (profile / "log").open("wb")
         with log:
             self._process = subprocess.Popen(
-                [CHROMIUM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
+                [CHROMIUM, *FLAGS, *_DRIVEN, f"--user-data-dir={profile}", "about:blank"],
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,

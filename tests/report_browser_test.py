@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -15,22 +14,11 @@ from PIL import Image
 from python_server.report import write_comparison, write_report
 from python_server.run_rows import DeviceRoundRow, DeviceRow, RoundRow
 from python_server.store import RoundCommit, RunStore
+from tests.browser import CHROMIUM, FLAGS
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--enable-logging=stderr",
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium on this machine: install it to look at the report"
 )
-
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: install it to look at the report")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +45,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _browse(page: Path, profile: Path, *options: str) -> str:
-    command = [str(BROWSER), *FLAGS, f"--user-data-dir={profile}", *options, page.as_uri()]
+    command = [str(CHROMIUM), *FLAGS, "--enable-logging=stderr", f"--user-data-dir={profile}", *options, page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     # The browser's own chatter about a missing desktop is not the page's.
