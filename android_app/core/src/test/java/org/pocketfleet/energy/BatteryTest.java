@@ -6,6 +6,8 @@ import static org.junit.Assert.assertTrue;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.atomic.AtomicLong;
 import org.junit.Test;
 import org.pocketfleet.energy.CurrentCalibration.Basis;
 
@@ -194,58 +196,86 @@ public class BatteryTest {
 
   @Test
   public void idleShareIsTheMedianPowerBeforehand() throws Exception {
-    long[] tick = {0};
+    Ticks ticks = new Ticks();
     boolean[] charging = {false};
     boolean[] busy = {false};
     BatteryMeter meter =
         new BatteryMeter(
             () -> {
-              long i = tick[0]++;
+              long i = ticks.next();
               return sample((double) i, (busy[0] ? -800_000 : -200_000) - i, NONE, charging[0]);
             },
             1);
     meter.measureIdle(0.02, () -> false);
-    assertEquals(21, tick[0]);
+    assertEquals(21, ticks.taken());
     busy[0] = true;
-    Energy energy = interval(meter, tick);
+    Energy energy = ticks.interval(meter);
     double seconds = energy.coverage() * (energy.grossJ() / (0.8 * VOLTS));
     assertEquals(0.2 * VOLTS * seconds, energy.idleJ(), 0.02 * energy.idleJ());
     charging[0] = true;
-    long before = tick[0];
+    long before = ticks.taken();
     meter.measureIdle(60, () -> false);
-    assertEquals("a charging phone is not waited for", before + 1, tick[0]);
+    assertEquals("a charging phone is not waited for", before + 1, ticks.taken());
     charging[0] = false;
-    assertTrue(Double.isNaN(interval(meter, tick).idleJ()));
-    before = tick[0];
+    assertTrue(Double.isNaN(ticks.interval(meter).idleJ()));
+    before = ticks.taken();
     meter.measureIdle(60, () -> true);
-    assertEquals("nor is one that is to leave", before + 1, tick[0]);
+    assertEquals("nor is one that is to leave", before + 1, ticks.taken());
   }
 
-  private static Energy interval(BatteryMeter meter, long[] tick) throws Exception {
-    long before = tick[0];
-    meter.start();
-    while (tick[0] < before + 20) {
-      Thread.sleep(1);
+  /**
+   * Counts readings, and holds a meter's thread back until more are granted: how many it takes must
+   * not depend on how busy the machine is.
+   */
+  private static final class Ticks {
+    private final Thread test = Thread.currentThread();
+    private final Semaphore granted = new Semaphore(0);
+    private final AtomicLong taken = new AtomicLong();
+
+    /** The number of this reading. */
+    long next() {
+      if (Thread.currentThread() != test) {
+        try {
+          granted.acquire();
+        } catch (InterruptedException stopped) {
+          Thread.currentThread().interrupt();
+        }
+      }
+      return taken.getAndIncrement();
     }
-    return meter.stop();
+
+    long taken() {
+      return taken.get();
+    }
+
+    /** Has a meter measure for 20 readings or so. */
+    Energy interval(EnergyMeter meter) throws Exception {
+      long before = taken();
+      meter.start();
+      granted.release(19);
+      while (taken() < before + 20) {
+        Thread.sleep(1);
+      }
+      return meter.stop();
+    }
   }
 
   @Test
   public void afterChangeOfUnitTheGaugeIsLearnedAnew() throws Exception {
-    long[] tick = {0};
+    Ticks ticks = new Ticks();
     long[] unit = {1000};
     BatteryMeter meter =
         new BatteryMeter(
             () -> {
-              long i = tick[0]++;
+              long i = ticks.next();
               return sample((double) i, -unit[0] * (500 + i % 7), NONE, false);
             },
             1);
-    assertTrue(interval(meter, tick).source().contains("µA"));
+    assertTrue(ticks.interval(meter).source().contains("µA"));
     unit[0] = 1;
-    assertNull(interval(meter, tick));
+    assertNull(ticks.interval(meter));
     assertEquals("the battery's gauge changed its unit", meter.problem());
-    assertTrue(interval(meter, tick).source().contains("mA"));
+    assertTrue(ticks.interval(meter).source().contains("mA"));
   }
 
   @Test
@@ -273,53 +303,50 @@ public class BatteryTest {
 
   @Test
   public void meterReadsFromItsOwnThread() throws Exception {
-    long[] tick = {0};
+    Ticks ticks = new Ticks();
     BatteryMeter meter =
         new BatteryMeter(
             () -> {
-              long i = tick[0]++;
+              long i = ticks.next();
               return sample((double) i, -500_000 - i, NONE, false);
             },
             1);
     for (int interval = 0; interval < 2; interval++) {
-      long before = tick[0];
-      meter.start();
-      while (tick[0] < before + 20) {
-        Thread.sleep(1);
-      }
-      Energy energy = meter.stop();
+      long before = ticks.taken();
+      Energy energy = ticks.interval(meter);
       assertNull(meter.problem());
       // The clock of these samples goes one second a reading.
-      assertEquals((tick[0] - 1 - before) * 0.5 * VOLTS, energy.grossJ(), 1);
+      assertEquals((ticks.taken() - 1 - before) * 0.5 * VOLTS, energy.grossJ(), 1);
     }
-    long after = tick[0];
+    long after = ticks.taken();
+    ticks.granted.release(100);
     Thread.sleep(20);
-    assertEquals("the thread has ended", after, tick[0]);
+    assertEquals("the thread has ended", after, ticks.taken());
   }
 
   @Test
   public void batteryIsBelievedWhereItHasFigure() throws Exception {
-    long[] tick = {0};
+    Ticks ticks = new Ticks();
     boolean[] charging = {false};
     BatterySensor sensor =
         () -> {
-          long i = tick[0]++;
+          long i = ticks.next();
           return sample((double) i, -500_000 - i, NONE, charging[0]);
         };
     Energy modelled = new Energy(2, 1, "modelled", "a model", "device");
-    assertEquals("battery", measure(sensor, tick, modelled).method());
+    assertEquals("battery", measure(sensor, ticks, modelled).method());
     charging[0] = true;
-    Energy energy = measure(sensor, tick, modelled);
+    Energy energy = measure(sensor, ticks, modelled);
     assertEquals("modelled", energy.method());
     assertEquals(2, energy.grossJ(), 0);
     assertEquals("a model", energy.source());
     assertEquals(
         "[not the battery: the device was charging, so the battery does not show what it used]",
         energy.flags().toString());
-    assertNull(measure(sensor, tick, null));
+    assertNull(measure(sensor, ticks, null));
   }
 
-  private static Energy measure(BatterySensor sensor, long[] tick, Energy other) throws Exception {
+  private static Energy measure(BatterySensor sensor, Ticks ticks, Energy other) throws Exception {
     EnergyMeter meter =
         new BatteryOr(
             new BatteryMeter(sensor, 1),
@@ -332,11 +359,6 @@ public class BatteryTest {
                 return other;
               }
             });
-    long before = tick[0];
-    meter.start();
-    while (tick[0] < before + 20) {
-      Thread.sleep(1);
-    }
-    return meter.stop();
+    return ticks.interval(meter);
   }
 }

@@ -8,13 +8,13 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import javax.net.ServerSocketFactory;
 import javax.net.ssl.SSLSocketFactory;
 import okhttp3.mockwebserver.Dispatcher;
@@ -49,8 +49,8 @@ final class FakeFleet extends Dispatcher implements Closeable {
   }
 
   final MockWebServer web = new MockWebServer();
-  final List<String> calls = Collections.synchronizedList(new ArrayList<>());
-  final List<Message> announced = Collections.synchronizedList(new ArrayList<>());
+  final List<String> calls = new CopyOnWriteArrayList<>();
+  final List<Message> announced = new CopyOnWriteArrayList<>();
   final Map<String, byte[]> objects = new ConcurrentHashMap<>();
   final Map<String, byte[]> stored = new ConcurrentHashMap<>();
   private final Metadata message;

@@ -7,7 +7,6 @@ import static org.junit.Assert.assertTrue;
 import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
@@ -15,6 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import okhttp3.mockwebserver.MockResponse;
@@ -50,8 +50,8 @@ public class FleetTransportTest {
   }
 
   @Rule public final TemporaryFolder folder = new TemporaryFolder();
-  private final List<Task> handled = Collections.synchronizedList(new ArrayList<>());
-  private final List<String> troubles = Collections.synchronizedList(new ArrayList<>());
+  private final List<Task> handled = new CopyOnWriteArrayList<>();
+  private final List<String> troubles = new CopyOnWriteArrayList<>();
 
   private final Handler plusOne =
       task -> {
@@ -159,7 +159,7 @@ public class FleetTransportTest {
 
   @Test
   public void phasesAreToldInTheirOrder() throws Exception {
-    List<String> phases = Collections.synchronizedList(new ArrayList<>());
+    List<String> phases = new CopyOnWriteArrayList<>();
     Handler listening =
         new Handler() {
           @Override
