@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge_client.energy import COVERS, METHODS
+from edge_client.energy import COVERS, METHODS, About, SampledMeter
+from edge_client.energy.rig_test import Clock, Scripted
 from edge_client.errors import DivergedError, NoLocalWeightsError, TaskError, WeightsError
 from edge_client.local_weights import LocalWeights
 from edge_client.records import EVALUATE, QUERY, TRAIN, Scalar, Task
@@ -86,12 +87,29 @@ def test_joules_of_the_phases_around_a_task(worker: Worker) -> None:
     assert [third[key] for key in keys] == [-1.0] * 6
 
 
-def test_a_task_that_failed_leaves_no_joules_to_the_next(worker: Worker) -> None:
-    start = worker.trainer.bundle.initial()
-    with pytest.raises(DivergedError):
-        worker.handle(Task(TRAIN, start, {"epochs": 20, "learning-rate": 1e38}))
-    metrics = worker.handle(Task(TRAIN, start, {"steps": 1})).metrics
-    assert metrics["energy-idle-j"] == pytest.approx(metrics["train-s"], rel=0.5), "the generic model: 1 W when idle"
+class Ticking(Clock):
+    """A hundredth of a second passes whenever it is asked: joules count how often it was."""
+
+    def __call__(self) -> float:
+        self.now += 0.01
+        return self.now
+
+
+def test_a_task_that_failed_leaves_no_joules_to_the_next(digits_bundle: Path, digits: Digits, tmp_path: Path) -> None:
+    data = digits.save(tmp_path / "train.npz", slice(0, 100))
+    joules = []
+    for fails in (False, True):
+        source = Scripted(About("test", "a test", "measured", "board"))
+        source.value = 4.0
+        meter = SampledMeter(source, rate_hz=0.0, clock=Ticking(), cpu=lambda: 0.0)
+        worker = Worker(digits_bundle, data, meter=meter, num_threads=1)
+        start = worker.trainer.bundle.initial()
+        if fails:
+            with pytest.raises(DivergedError):
+                worker.handle(Task(TRAIN, start, {"epochs": 20, "learning-rate": 1e38}))
+        joules.append(worker.handle(Task(TRAIN, start, {"steps": 1})).metrics["energy-j"])
+    assert joules[0] > 0
+    assert joules[1] == pytest.approx(joules[0])
 
 
 def test_weights_that_are_no_numbers_are_not_sent(worker: Worker) -> None:
