@@ -233,7 +233,7 @@ def test_through_a_jump_host(host: SshHost, known: Path, big: Path, tmp_path: Pa
 def test_a_cable_pulled_in_mid_push_shows_in_seconds_and_the_rest_goes_on(
     big: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deployment.ssh_login.DEAD_S", 1)
+    monkeypatch.setattr("deployment.ssh_login.DEAD_S", 3)
     with cabled_host(tmp_path / "host") as host:
         known = tmp_path / "known_hosts"
         device = trust(host, known)

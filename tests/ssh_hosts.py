@@ -16,6 +16,8 @@ from typing import Optional
 
 import pytest
 
+from tests.superlink import free_port
+
 __all__ = ["SshHost", "cabled_host", "loopback_host", "make_key", "sshd_words"]
 
 _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -140,10 +142,7 @@ def make_key(path: Path, password: str = "") -> Path:
 @contextlib.contextmanager
 def loopback_host(folder: Path) -> Iterator[SshHost]:
     """Run a host on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    host = SshHost(folder, "127.0.0.1", port)
+    host = SshHost(folder, "127.0.0.1", free_port())
     host.start()
     try:
         yield host

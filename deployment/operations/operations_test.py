@@ -241,7 +241,7 @@ def test_the_client_is_started_once_kept_running_and_stopped_in_good_order(
 
 
 def wait_for_client(root: Path, other_than: int) -> int:
-    for _ in range(400):
+    for _ in range(2400):
         for pid in running(root / "state"):
             if pid != other_than and "event=unreachable" in (root / "logs/client.log").read_text().rpartition("137")[2]:
                 return pid
