@@ -101,8 +101,11 @@ def test_each_fault_is_a_line_and_the_others_go_on(
         "closed": lines(host, "closed", key=str(stranger)),
         "off": lines(host, "off").replace(f"port = {host.port}", "port = 1"),
     }
-    inventory(lab, tables["well"])
-    assert main(["fleet", "trust", "--yes"]) == 0
+    inventory(lab, tables["off"], tables["well"])
+    assert main(["fleet", "trust", "--yes"]) == 1
+    out, told = capsys.readouterr()
+    assert out.startswith("well: trusted ")
+    assert told.splitlines()[-1].startswith("pocketfleet: off: nothing listens on 127.0.0.1 port 1;")
     inventory(lab, *tables.values())
     with mounted(host.home / "worn", "ro") as worn, mounted(host.home / "full", "size=300k"):
         capsys.readouterr()

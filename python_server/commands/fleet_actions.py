@@ -173,31 +173,45 @@ def discover(options: argparse.Namespace) -> int:
 
 def trust(options: argparse.Namespace) -> int:
     """Trust host keys."""
-    from deployment.known_hosts import KnownHosts, fingerprint
-    from deployment.ssh_login import host_keys
+    from deployment.errors import DeployError
 
     inventory, devices = _chosen(options)
-    trusted = []
+    trusted: list[dict[str, str]] = []
+    failed: list[DeployError] = []
     for device in devices:
-        known = KnownHosts(inventory.known_hosts, device.name)
-        shown = host_keys(device, inventory.known_hosts) if device.connect == "ssh" else ()
-        for host, key in shown:
-            before = known.trusted(host)
-            if key in before:
-                continue
-            print(f"{device.name}: {host} shows {fingerprint(key)}", file=sys.stderr)
-            for old in before:
-                print(f"{device.name}: trusted so far was {fingerprint(old)}", file=sys.stderr)
-            if not options.yes:
-                _ask(device.name)
-            known.trust(host, key)
-            trusted.append({"device": device.name, "host": host, "fingerprint": fingerprint(key)})
+        try:
+            trusted += _trust(device, inventory, ask=not options.yes)
+        except DeployError as error:  # it is off, say; the others are not
+            failed.append(error)
     if options.json:
         print(json.dumps(trusted, indent=1))
     else:
         for each in trusted:
             print(f"{each['device']}: trusted {each['host']}")
-    return 0
+    for error in failed:
+        print(f"pocketfleet: {error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _trust(device: DeviceEntry, inventory: Inventory, *, ask: bool) -> list[dict[str, str]]:
+    """Trust the keys that a device and its jump host show, and return which of them are new."""
+    from deployment.known_hosts import KnownHosts, fingerprint
+    from deployment.ssh_login import host_keys
+
+    known = KnownHosts(inventory.known_hosts, device.name)
+    trusted = []
+    for host, key in host_keys(device, inventory.known_hosts) if device.connect == "ssh" else ():
+        before = known.trusted(host)
+        if key in before:
+            continue
+        _say(f"{device.name}: {host} shows {fingerprint(key)}")
+        for old in before:
+            _say(f"{device.name}: trusted so far was {fingerprint(old)}")
+        if ask:
+            _ask(device.name)
+        known.trust(host, key)
+        trusted.append({"device": device.name, "host": host, "fingerprint": fingerprint(key)})
+    return trusted
 
 
 def _say(sentence: str) -> None:
