@@ -77,6 +77,8 @@ def test_push_says_what_it_would_do_and_does_it(folder: Path, capsys: pytest.Cap
         (["start", "here"], "here: there is no release on it; run: pocketfleet fleet push --device here"),
         (["enrol", "here"], "here: there is no client on it; run: pocketfleet fleet push --device here"),
         (["discover", "pi:ssh"], "'pi:ssh' is no host; write HOST or HOST:PORT"),
+        (["discover", "[::1]:ssh"], "'[::1]:ssh' is no host; write HOST or HOST:PORT"),
+        (["discover", "pi..local"], "pi..local port 22: "),
     ],
 )
 def test_what_goes_wrong_is_one_line(
