@@ -10,7 +10,7 @@ from typing import Callable
 
 from deployment.client_files import write_folder_archive
 from deployment.connector import Connector, Progress, check, script
-from deployment.errors import CommandError, DeploymentError, NoSpaceError, PlatformError
+from deployment.errors import CommandError, DeployError, DeploymentError, NoSpaceError, PlatformError
 from deployment.inventory import DeviceEntry
 from deployment.releases import Part, Release
 from deployment.service import SUPERVISOR
@@ -24,13 +24,18 @@ _UNPACKED = 4
 
 _LOOK = """
 root=$1
+if [ ! -d "$root/blobs" ]; then
+  for name in releases environments logs run current previous; do [ ! -e "$root/$name" ] || echo "foreign $name"; done
+fi
 link() { [ ! -L "$root/$1" ] || basename "$(readlink "$root/$1")"; }
 echo "current $(link current)"
 echo "previous $(link previous)"
 for file in "$root"/blobs/*; do
   case $file in *.part) ;; *) [ ! -f "$file" ] || echo "blob $(basename "$file") $(wc -c < "$file")" ;; esac
 done
-for place in "$root"/environments/*; do [ ! -f "$place/ready" ] || echo "environment $(basename "$place")"; done
+for place in "$root"/environments/*; do
+  for word in ready; do [ ! -f "$place/$word" ] || echo "$word $(basename "$place")"; done
+done
 for place in "$root"/releases/*; do [ ! -f "$place/run.sh" ] || echo "release $(basename "$place")"; done
 """
 
@@ -61,10 +66,12 @@ while read -r sha name; do
 done
 "$python" -m venv --without-pip "$place" >&2
 pip=$(ls "$place.wheels"/pip-*.whl)
-rest=$(ls "$place.wheels"/*.whl | grep -v "/pip-[^/]*$")
-# Names of wheels hold no blanks. The user's settings of pip are for other things, and nothing is left in the home.
+cd "$place.wheels"
+rest=$(ls ./*.whl | grep -v "/pip-[^/]*$")
+# Wheels' names hold no blanks, directories' may. The user's settings of pip are not ours; nothing is left in the home.
 export HOME="$place.wheels/home" PIP_CONFIG_FILE=/dev/null
 "$place/bin/python" "$pip/pip" install --quiet --no-index --no-deps --no-cache-dir --disable-pip-version-check $rest >&2
+cd "$root"
 rm -rf "$place.wheels"
 : > "$place/ready"
 """
@@ -107,9 +114,10 @@ _TIDY = """
 root=$1
 current=$(basename "$(readlink "$root/current")")
 previous=$(basename "$(readlink "$root/previous" 2> /dev/null || true)")
+running=$(basename "$(cat "$root/run/release" 2> /dev/null || true)")
 rm -rf "$root"/releases/*.new "$root"/environments/*.wheels
 for release in "$root"/releases/*; do
-  case $(basename "$release") in "$current" | "$previous") ;; *) rm -rf "$release" ;; esac
+  case $(basename "$release") in "$current" | "$previous" | "$running") ;; *) rm -rf "$release" ;; esac
 done
 for environment in "$root"/environments/*; do
   [ -d "$environment" ] || continue
@@ -128,6 +136,7 @@ class _There:
 
     current: str
     previous: str
+    foreign: str
     blobs: dict[str, int]
     environments: frozenset[str]
     releases: frozenset[str]
@@ -142,6 +151,12 @@ def push(connector: Connector, device: DeviceEntry, release: Release) -> Iterato
         What is missing does not fit; nothing was sent.
     """
     there = _look(connector, device.directory)
+    if there.foreign:
+        raise DeployError(
+            connector.name,
+            f"{device.directory} has a {there.foreign} in it that we did not make",
+            "name a `directory` of its own in its table: what we find in ours we remove",
+        )
     missing = [part for part in release.blobs if there.blobs.get(part.sha256) != part.size_bytes]
     new_environment = bool(release.environment) and release.environment not in there.environments
     new_release = release.id not in there.releases
@@ -187,13 +202,14 @@ def _look(connector: Connector, directory: str) -> _There:
         found.setdefault(kind, []).append(words)
 
     def link(kind: str) -> str:
-        return "".join(word for words in found.get(kind, []) for word in words)
+        return next((word for words in found.get(kind, []) for word in words), "")
 
     return _There(
         link("current"),
         link("previous"),
+        link("foreign"),
         {sha: int(size) for sha, size in found.get("blob", [])},
-        frozenset(name for (name,) in found.get("environment", [])),
+        frozenset(name for (name,) in found.get("ready", [])),
         frozenset(name for (name,) in found.get("release", [])),
     )
 
