@@ -72,7 +72,7 @@ def test_wheels_are_fetched_once_for_a_kind_of_board(
 
 def test_two_processes_may_fetch_the_same(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"
-    depth = []
+    depth: list[int] = []
 
     def download(device: str, wanted: Runtime, folder: Path) -> None:
         shutil.copytree(index, folder, dirs_exist_ok=True)

@@ -166,7 +166,8 @@ def discover(options: argparse.Namespace) -> int:
         if options.adb and not found and not silent:
             _say(
                 "pocketfleet: no further phone was found; is it plugged in, with USB debugging on? USB needs the "
-                "server of the adb program (adb start-server) or libusb1 (pip install libusb1)"
+                "server of the adb program (adb start-server) or libusb1 (pip install libusb1, apt install "
+                "libusb-1.0-0)"
             )
     return 1 if silent else 0
 
@@ -177,19 +178,19 @@ def trust(options: argparse.Namespace) -> int:
 
     inventory, devices = _chosen(options)
     trusted: list[dict[str, str]] = []
-    failed: list[DeployError] = []
+    failed: list[str] = []
     for device in devices:
         try:
             trusted += _trust(device, inventory, ask=not options.yes)
         except DeployError as error:  # it is off, say; the others are not
-            failed.append(error)
+            failed.append(str(error))
     if options.json:
         print(json.dumps(trusted, indent=1))
     else:
         for each in trusted:
             print(f"{each['device']}: trusted {each['host']}")
-    for error in failed:
-        print(f"pocketfleet: {error}", file=sys.stderr)
+    for line in failed:
+        _say(f"pocketfleet: {line}")
     return 1 if failed else 0
 
 
