@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -12,12 +12,13 @@ from deployment.client_files import write_folder_archive
 from deployment.connector import Connector, Progress, check, script
 from deployment.errors import CommandError, DeployError, DeploymentError, NoSpaceError, PlatformError
 from deployment.inventory import DeviceEntry
+from deployment.operations.trial import try_runtime
 from deployment.releases import Part, Release
 from deployment.service import SUPERVISOR
 from deployment.steps import Step
 from deployment.transfer import SHA256, file_sha256
 
-__all__ = ["push", "roll_back"]
+__all__ = ["push", "push_first", "roll_back"]
 
 _UNPACKED = 4
 """Wheels take about so many times their size when they are installed."""
@@ -34,7 +35,7 @@ for file in "$root"/blobs/*; do
   case $file in *.part) ;; *) [ ! -f "$file" ] || echo "blob $(basename "$file") $(wc -c < "$file")" ;; esac
 done
 for place in "$root"/environments/*; do
-  for word in ready; do [ ! -f "$place/$word" ] || echo "$word $(basename "$place")"; done
+  for word in ready trained; do [ ! -f "$place/$word" ] || echo "$word $(basename "$place")"; done
 done
 for place in "$root"/releases/*; do [ ! -f "$place/run.sh" ] || echo "release $(basename "$place")"; done
 """
@@ -139,11 +140,24 @@ class _There:
     foreign: str
     blobs: dict[str, int]
     environments: frozenset[str]
+    trained: frozenset[str]
     releases: frozenset[str]
 
 
-def push(connector: Connector, device: DeviceEntry, release: Release) -> Iterator[Step]:
+def push_first(connector: Connector, device: DeviceEntry, releases: Iterable[Release]) -> Iterator[Step]:
+    """Yield what is left to do until a device uses the first of several releases that trains on it."""
+    for release in releases:
+        if (yield from push(connector, device, release)):
+            return
+
+
+def push(connector: Connector, device: DeviceEntry, release: Release) -> Generator[Step, None, bool]:
     """Yield what is left to do until a device uses a release.
+
+    Returns
+    -------
+    bool
+        False: its runtime does not train on the device, which uses what it used before.
 
     Raises
     ------
@@ -161,7 +175,7 @@ def push(connector: Connector, device: DeviceEntry, release: Release) -> Iterato
     new_environment = bool(release.environment) and release.environment not in there.environments
     new_release = release.id not in there.releases
     if not missing and not new_environment and not new_release and there.current == release.id:
-        return
+        return True
     _check_space(connector, device, missing, release if new_environment else None)
     for part in missing:
         yield Step(f"send {part.name} ({_size(part.size_bytes)})", _sender(connector, device, part), part.size_bytes)
@@ -173,9 +187,14 @@ def push(connector: Connector, device: DeviceEntry, release: Release) -> Iterato
     if new_release:
         yield Step(f"check and unpack release {release.id}", lambda progress: _unpack(connector, device, release))
     if there.current != release.id:
+        if release.environment and release.bundle and release.environment not in there.trained:
+            trains = yield from try_runtime(connector, device, release)
+            if not trains:
+                return False
         was = f" (was {there.current})" if there.current else ""
         yield Step(f"switch to release {release.id}{was}", lambda progress: _switch(connector, device, release.id))
     yield Step("remove what no release needs", lambda progress: _done(connector, script(_TIDY, device.directory)))
+    return True
 
 
 def roll_back(connector: Connector, device: DeviceEntry) -> Iterator[Step]:
@@ -210,6 +229,7 @@ def _look(connector: Connector, directory: str) -> _There:
         link("foreign"),
         {sha: int(size) for sha, size in found.get("blob", [])},
         frozenset(name for (name,) in found.get("ready", [])),
+        frozenset(name for (name,) in found.get("trained", [])),
         frozenset(name for (name,) in found.get("release", [])),
     )
 
