@@ -135,6 +135,11 @@ def test_full_storage_is_found_before_a_file_travels_and_while_it_does(
             board.put(big, "small/b", progress=fill)
         (place / "other").unlink()
         assert board.put(big, "small/b") < 12_000_000
+        # A part that fits only once is gone on with all the same.
+        (place / "b").unlink()
+        (place / "b.part").write_bytes(big.read_bytes()[:10_000_000])
+        assert board.put(big, "small/b") == 2_000_000
+        assert sorted(path.name for path in place.iterdir()) == ["b"]
 
 
 def test_storage_that_cannot_be_written(board: SshConnector, host: SshHost, big: Path) -> None:

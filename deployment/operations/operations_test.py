@@ -170,6 +170,14 @@ def test_too_little_space_is_said_before_anything_travels(
     with pytest.raises(NoSpaceError, match=r"board: the release needs 0\.\d MB and 0.1 MB are free; make room"):
         list(push(here, board, release(board, server)))
     assert not list(home.iterdir())
+    # What has arrived of a file needs no room again.
+    new = release(board, server)
+    needed = sum(part.size_bytes * (2 if part.unpack else 1) for part in new.parts)
+    data = next(part for part in new.parts if part.name == "data.npz")
+    (home / board.directory / "blobs").mkdir(parents=True)
+    (home / board.directory / f"{data.blob}.part").write_bytes(bytes(400_000))
+    monkeypatch.setattr(here, "free_bytes", lambda path: needed - 400_000)
+    assert list(push(here, board, new))
 
 
 @pytest.mark.parametrize(

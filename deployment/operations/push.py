@@ -31,9 +31,7 @@ fi
 link() { [ ! -L "$root/$1" ] || basename "$(readlink "$root/$1")"; }
 echo "current $(link current)"
 echo "previous $(link previous)"
-for file in "$root"/blobs/*; do
-  case $file in *.part) ;; *) [ ! -f "$file" ] || echo "blob $(basename "$file") $(wc -c < "$file")" ;; esac
-done
+for file in "$root"/blobs/*; do [ ! -f "$file" ] || echo "blob $(basename "$file") $(wc -c < "$file")"; done
 for place in "$root"/environments/*; do
   for word in ready trained; do [ ! -f "$place/$word" ] || echo "$word $(basename "$place")"; done
 done
@@ -176,7 +174,7 @@ def push(connector: Connector, device: DeviceEntry, release: Release) -> Generat
     new_release = release.id not in there.releases
     if not missing and not new_environment and not new_release and there.current == release.id:
         return True
-    _check_space(connector, device, missing, release if new_environment else None)
+    _check_space(connector, device, there, missing, release if new_environment else None)
     for part in missing:
         yield Step(f"send {part.name} ({_size(part.size_bytes)})", _sender(connector, device, part), part.size_bytes)
     if new_environment:
@@ -234,8 +232,11 @@ def _look(connector: Connector, directory: str) -> _There:
     )
 
 
-def _check_space(connector: Connector, device: DeviceEntry, missing: Sequence[Part], new: Release | None) -> None:
+def _check_space(
+    connector: Connector, device: DeviceEntry, there: _There, missing: Sequence[Part], new: Release | None
+) -> None:
     needed = sum(part.size_bytes * (2 if part.unpack else 1) for part in missing)
+    needed -= sum(min(there.blobs.get(f"{part.sha256}.part", 0), part.size_bytes) for part in missing)
     if new is not None:
         needed += _UNPACKED * sum(part.size_bytes for part in new.wheels)
     free = connector.free_bytes(device.directory)
