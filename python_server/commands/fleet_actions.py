@@ -324,9 +324,10 @@ def calibrate(options: argparse.Namespace) -> int:
 
 def enrol(options: argparse.Namespace) -> int:
     """Enrol devices' keys."""
+    from deployment.errors import DeployError
     from deployment.managed import managed
     from python_server.experiment import load_experiment
-    from python_server.identity import Identity
+    from python_server.identity import Identity, IdentityError
 
     directory = options.identity or Path("identity")
     if options.experiment:
@@ -338,7 +339,10 @@ def enrol(options: argparse.Namespace) -> int:
             print(f"enrolled {outcome.device} ({outcome.value})")
 
     def work(session: Session) -> str:
-        return identity.enrol(managed(session).public_key(), session.device.name)
+        try:
+            return identity.enrol(managed(session).public_key(), session.device.name)
+        except IdentityError as error:
+            raise DeployError(session.device.name, str(error)) from None
 
     return _each(options, "enrol", lambda inventory: work, show)
 

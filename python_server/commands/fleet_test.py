@@ -9,6 +9,7 @@ import pytest
 
 from deployment import inventory as inventories
 from deployment.inventory import load_inventory
+from edge_client.transport.keys import ClientKey
 from python_server.cli import main
 
 FLEET = """
@@ -89,6 +90,22 @@ def test_what_goes_wrong_is_one_line(
     assert line.startswith("pocketfleet: ")
     assert message in line
     assert "\n" not in line
+
+
+def test_a_key_that_is_not_the_one_that_was_enrolled(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [ClientKey.load_or_create(folder / f"{number}.pem").public_pem for number in range(2)]
+
+    class Changing:
+        def public_key(self) -> bytes:
+            return keys.pop()
+
+    monkeypatch.setattr("deployment.managed.managed", lambda session: Changing())
+    assert main(["fleet", "enrol", "here"]) == 0
+    assert capsys.readouterr().out.startswith("enrolled here (")
+    assert main(["fleet", "enrol", "here"]) == 1
+    assert capsys.readouterr().err.startswith("pocketfleet: here: another key is enrolled as 'here'; if the device got")
 
 
 def test_passwords_are_asked_for_once_and_before_anything_else(
