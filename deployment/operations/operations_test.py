@@ -113,6 +113,8 @@ def test_what_no_release_needs_is_removed(
     assert {path.name for path in (root / "releases").iterdir()} == {pushed[1].id, pushed[2].id}
     needed = {part.sha256 for kept in pushed[1:] for part in kept.blobs}
     assert {path.name for path in (root / "blobs").iterdir()} == needed
+    for private in ("blobs", "releases", "state", "logs"):
+        assert (root / private).stat().st_mode & 0o77 == 0, "others on the board can read it"
     assert {path.name for path in root.iterdir()} == {
         *("blobs", "releases", "current", "previous", "state", "logs", "run")
     }

@@ -84,7 +84,7 @@ _UNPACK = (
 place=$root/releases/$id
 rm -rf "$place" "$place.new"
 mkdir -p "$place.new" "$root/state" "$root/logs" "$root/run"
-chmod 700 "$root/state"
+chmod 700 "$root/state" "$root/blobs" "$root/releases" "$root/logs"  # others on the board need not see the data
 while read -r sha unpack name; do
   check "$sha" "$name"
   if [ "$unpack" = yes ]; then "$python" -m zipfile -e "$root/blobs/$sha" "$place.new/$name"
