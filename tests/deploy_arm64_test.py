@@ -1,6 +1,6 @@
 """A runtime that dies on a board, seen on one: ai-edge-litert's arm64 wheels, in an arm64 Debian under an emulator.
 
-With ``POCKETFLEET_FULL_FLEET=1``; a quarter of an hour on two cores that others kept busy.
+With ``POCKETFLEET_FULL_FLEET=1``: 15 minutes on two cores that others kept busy.
 """
 
 from __future__ import annotations

@@ -72,7 +72,9 @@ class SshHost:
             words = ["ip", "netns", "exec", self._namespace, *words]
         with (self.folder / "sshd.log").open("ab") as log:
             self._process = subprocess.Popen(words, stderr=log)
-        for _ in range(400):
+        for _ in range(2400):
+            if self._process.poll() is not None:
+                break
             with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1) as sock:
                 if sock.recv(4) == b"SSH-":
                     return
@@ -94,14 +96,14 @@ class SshHost:
         """End sshd; sessions that are open go on."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     def switch_off(self) -> None:
         """End everything on a host behind a cable at once."""
         _kill_all(self._namespace)
         if self._process is not None:
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     def pull_cable(self) -> None:
