@@ -326,8 +326,9 @@ def enrol(options: argparse.Namespace) -> int:
     """Enrol devices' keys."""
     from deployment.errors import DeployError
     from deployment.managed import managed
+    from python_server.errors import IdentityError
     from python_server.experiment import load_experiment
-    from python_server.identity import Identity, IdentityError
+    from python_server.identity import Identity
 
     directory = options.identity or Path("identity")
     if options.experiment:
