@@ -384,11 +384,12 @@ def status(options: argparse.Namespace) -> int:
 
 def logs(options: argparse.Namespace) -> int:
     """Print the end of the clients' logs."""
+    from deployment.errors import plain_text
     from deployment.managed import managed
 
     def show(outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
-            for line in outcome.value.splitlines():
+            for line in map(plain_text, outcome.value.splitlines()):
                 print(f"{outcome.device}: {line}" if len(outcomes) > 1 else line)
 
     return _each(options, "logs", lambda inventory: lambda session: managed(session).log(options.lines), show)
@@ -421,6 +422,9 @@ def _short(path: Path | None) -> str:
 
 
 def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in (titles, *rows)) for column in range(len(titles))]
-    for row in (titles, *rows):
+    from deployment.errors import plain_text
+
+    lines = [titles, *([plain_text(text) for text in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
+    for row in lines:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
