@@ -55,14 +55,18 @@ def find_hosts(
 
 
 def parse_host(text: str, usual_port: int) -> tuple[str, int]:
-    """Read ``HOST`` or ``HOST:PORT``.
+    """Read ``HOST``, ``HOST:PORT`` or ``[HOST]:PORT``.
 
     Raises
     ------
     InventoryError
         It is neither.
     """
-    host, _, port = text.rpartition(":") if text.count(":") == 1 else (text, "", str(usual_port))
+    bracketed = re.fullmatch(r"\[(.+)\](?::(.*))?", text)  # an IPv6 address
+    if bracketed:
+        host, port = bracketed[1], bracketed[2] or str(usual_port)
+    else:
+        host, _, port = text.rpartition(":") if text.count(":") == 1 else (text, "", str(usual_port))
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InventoryError(f"{text!r} is no host; write HOST or HOST:PORT")
     return host, int(port)
@@ -75,13 +79,14 @@ def _greeting(address: tuple[str, int]) -> str:
             return sock.recv(255).decode("ascii", "replace")
     except TimeoutError:
         return "no answer"
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
+    except (OSError, UnicodeError) as error:  # a name with an empty or too long a part is no text for the resolver
+        return str(getattr(error, "strerror", None) or error).lower()
 
 
 def _name(host: str) -> str:
     parts = host.split(".")
-    return f"board-{parts[-1]}" if host.replace(".", "").isdecimal() else re.sub(r"[^A-Za-z0-9_-]", "-", parts[0])
+    name = parts[-1] if host.replace(".", "").isdecimal() else re.sub(r"[^A-Za-z0-9_]+", "-", parts[0]).strip("-_")
+    return name[:48] if name[:1].isalpha() else f"board-{name[:48]}".rstrip("-")
 
 
 def unique_name(name: str, names: set[str]) -> str:

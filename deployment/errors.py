@@ -24,6 +24,8 @@ Every message is one line: the device, what happened, what to do.
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
     "AuthenticationError",
     "BusyError",
@@ -41,7 +43,15 @@ __all__ = [
     "ReadOnlyError",
     "UnauthorisedError",
     "UnreachableError",
+    "plain_text",
 ]
+
+_STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain_text(text: str) -> str:
+    """Return what a device said without what would steer the terminal that shows it."""
+    return _STEERING.sub("", text)
 
 
 class DeploymentError(Exception):
@@ -66,7 +76,7 @@ class DeployError(DeploymentError):
     """
 
     def __init__(self, device: str, what: str, advice: str = "") -> None:
-        line = " ".join((f"{what}; {advice}" if advice else what).split())
+        line = plain_text(" ".join((f"{what}; {advice}" if advice else what).split()))
         super().__init__(f"{device}: {line}")
         self.device = device
         self.what = what

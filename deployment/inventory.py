@@ -28,6 +28,7 @@ __all__ = ["CONNECTORS", "DeviceEntry", "Inventory", "Secret", "ServerEntry", "l
 
 CONNECTORS = ("local", "ssh", "adb", "device_farm")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DIRECTORY = re.compile(r"[\w.+,@][\w .+,@/-]*")
 _asking = threading.Lock()
 _answers: dict[tuple[str, str], str] = {}
 """What a person was asked for, so that it is asked for once."""
@@ -83,6 +84,25 @@ def _address(raw: object, name: str) -> str:
     if not good:
         raise TableError(f'{name} has to look like "https://192.168.1.10:9092"; it is {raw!r}')
     return str(raw).rstrip("/")
+
+
+def _directory(raw: object, name: str) -> str:
+    """Read a directory on a device. Ours must be its own: what it has in it is removed."""
+    text = raw.removeprefix("~/") if isinstance(raw, str) else ""
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if not parts or ".." in parts or not _DIRECTORY.fullmatch("/".join(parts)):
+        raise TableError(
+            f'{name} has to be a directory of its own, from the home directory or absolute, as ".pocketfleet" or '
+            f'"/mnt/ssd/pocketfleet", of letters, digits, blanks and . _ + , @ -; it is {raw!r}'
+        )
+    return "/" * text.startswith("/") + "/".join(parts)
+
+
+def _program(raw: object, name: str) -> str:
+    """Read a program on a device; nothing in it is expanded there, and commands start from the home directory."""
+    if not isinstance(raw, str) or not raw.strip():
+        raise TableError(f'{name} has to be a program, as "python3" or "python/bin/python3"; it is {raw!r}')
+    return raw.removeprefix("~/")
 
 
 @dataclass(frozen=True)
@@ -178,8 +198,8 @@ class DeviceEntry:
     profile: str = setting("")
     processor: str = setting("cpu")
     threads: int = setting(0, least=0)
-    directory: str = setting(".pocketfleet")
-    python: str = setting("python3")
+    directory: str = setting(".pocketfleet", read=_directory)
+    python: str = setting("python3", read=_program)
     install: str = setting("wheels", among=("wheels", "none"))
     runtime: str = setting("", among=("", *RUNTIMES))
     nice: int = setting(0, least=0, most=19)

@@ -69,6 +69,11 @@ def test_devices_are_chosen_by_name_and_group(file: Path) -> None:
         ('connect = "local"', 'connect = "shh"', "did you mean 'ssh'?"),
         ('"here"', '"kitchen"', "two devices are called 'kitchen'"),
         ('"here"', '"../x"', "is no device name"),
+        *(
+            ('connect = "local"', f'connect = "local"\ndirectory = "{wrong}"', f"@ -; it is {wrong!r}")
+            for wrong in ("", ".", "/", "~", "~/", "~pi/x", "a/../..", "-x", "50%", "/.", "$HOME")
+        ),
+        ('connect = "local"', 'connect = "local"\npython = ""', "has to be a program"),
         ("[server]", "[server", "not a TOML file"),
     ],
 )
@@ -78,6 +83,14 @@ def test_a_wrong_inventory_is_one_line_that_names_it(file: Path, old: str, new: 
         load_inventory(file)
     assert message in str(caught.value)
     assert str(file) in str(caught.value)
+
+
+def test_a_devices_directory_and_python_start_from_its_home(file: Path) -> None:
+    file.write_text(GOOD + 'directory = "~/our fleet/"\npython = "~/python/bin/python3"\n')
+    here = load_inventory(file).devices[1]
+    assert (here.directory, here.python) == ("our fleet", "python/bin/python3")
+    file.write_text(GOOD + 'directory = "/mnt//ssd/./fleet"\n')
+    assert load_inventory(file).devices[1].directory == "/mnt/ssd/fleet"
 
 
 def test_no_inventory_says_how_to_begin(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from deployment.android import app, packages
 from deployment.errors import DeployError, InventoryError, PlatformError
 from deployment.inventory import DeviceEntry, ServerEntry
 from deployment.operations import collect, key, probe, push, start, status, stop, uninstall
-from deployment.operations.release_for import release_for
+from deployment.operations.release_for import releases_for
 from deployment.operations.status import Status
 from device_profiles import match
 
@@ -104,7 +104,7 @@ class _Board:
         if rollback:
             steps = push.roll_back(self._connector, self._device)
         else:
-            steps = push.push(self._connector, self._device, release_for(self._connector, self._device, server))
+            steps = push.push_first(self._connector, self._device, releases_for(self._connector, self._device, server))
         self._session.carry_out(steps)
 
     def public_key(self) -> bytes:

@@ -26,6 +26,7 @@ from pathlib import Path
 from deployment.client_files import client_archive, folder_digest
 from deployment.errors import InventoryError
 from deployment.inventory import DeviceEntry, ServerEntry
+from deployment.service import SUPERVISOR
 from deployment.transfer import file_sha256
 
 __all__ = ["Part", "Release", "make_release"]
@@ -82,6 +83,8 @@ class Release:
         Its id; empty without wheels.
     run, key
         Texts of run.sh, which starts the client, and of key.sh, which prints its public key.
+    runtime
+        Name of the TensorFlow Lite runtime among the wheels.
     """
 
     id: str
@@ -90,6 +93,12 @@ class Release:
     environment: str
     run: str
     key: str
+    runtime: str = ""
+
+    @property
+    def bundle(self) -> str:
+        """Name of its bundle; empty: the server sends one."""
+        return next((part.name for part in self.parts if part.name.partition(".")[0] == "bundle"), "")
 
     @property
     def blobs(self) -> tuple[Part, ...]:
@@ -97,7 +106,9 @@ class Release:
         return tuple({part.sha256: part for part in (*self.parts, *self.wheels)}.values())
 
 
-def make_release(device: DeviceEntry, server: ServerEntry, wheels: Sequence[Path], python: str) -> Release:
+def make_release(
+    device: DeviceEntry, server: ServerEntry, wheels: Sequence[Path], python: str, runtime: str = ""
+) -> Release:
     """Put together what a device is to have.
 
     Parameters
@@ -106,6 +117,8 @@ def make_release(device: DeviceEntry, server: ServerEntry, wheels: Sequence[Path
         For its environment; empty where it has none of its own.
     python
         Version of the device's Python, which an environment belongs to.
+    runtime
+        Name of the TensorFlow Lite runtime among the wheels.
 
     Raises
     ------
@@ -118,11 +131,13 @@ def make_release(device: DeviceEntry, server: ServerEntry, wheels: Sequence[Path
     for name, path in inputs.items():
         parts.append(_part(device.name, name, path))
     packed = tuple(_file_part(path.name, path) for path in wheels)
-    environment = _id([python, *(f"{part.name} {part.sha256}" for part in packed)]) if packed else ""
+    environment = _id([python, device.python, *(f"{part.name} {part.sha256}" for part in packed)]) if packed else ""
     run = _run_script(device, server, environment, {part.name for part in parts})
     named = [f"{part.name} {part.sha256}" for part in parts]
     key = f'{_PREAMBLE}exec {_python(device, environment)} -m edge_client.cli key --state "$root/state"\n'
-    return Release(_id([*named, environment, run, key]), tuple(parts), packed, environment, run, key)
+    return Release(
+        _id([*named, environment, run, key, SUPERVISOR]), tuple(parts), packed, environment, run, key, runtime
+    )
 
 
 def _inputs(device: DeviceEntry, server: ServerEntry) -> dict[str, Path]:

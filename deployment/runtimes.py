@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from deployment.errors import PlatformError
 
-__all__ = ["EXTRAS", "OLDEST_PYTHON", "RUNTIMES", "Platform", "Runtime", "Wheels", "choose_runtime"]
+__all__ = ["EXTRAS", "OLDEST_PYTHON", "RUNTIMES", "Platform", "Runtime", "Wheels", "choose_runtime", "fitting_runtimes"]
 
 OLDEST_PYTHON = (3, 9)
 _CLIENT_NEWEST_PYTHON = (3, 13)
@@ -150,9 +150,21 @@ class Runtime:
     platforms: tuple[str, ...]
     extra_index: str = ""
 
+    @property
+    def name(self) -> str:
+        """Package and version, for people and for files."""
+        return f"{self.package}-{self.version}"
+
 
 def choose_runtime(device: str, platform: Platform, package: str = "") -> Runtime:
-    """Return what to install on a board.
+    """Return what to install on a board: the first of `fitting_runtimes`."""
+    return fitting_runtimes(device, platform, package)[0]
+
+
+def fitting_runtimes(device: str, platform: Platform, package: str = "") -> list[Runtime]:
+    """Return what can be installed on a board, best first.
+
+    Where one does not train on a board, another version of it will hardly do: the other package comes next.
 
     Parameters
     ----------
@@ -161,7 +173,7 @@ def choose_runtime(device: str, platform: Platform, package: str = "") -> Runtim
     platform
         Its facts.
     package
-        Take this one of `RUNTIMES`; empty: the first that fits.
+        This one of `RUNTIMES` alone; empty: all.
 
     Raises
     ------
@@ -170,14 +182,20 @@ def choose_runtime(device: str, platform: Platform, package: str = "") -> Runtim
     """
     _check(device, platform)
     fitting = [each for each in _PUBLISHED if each.fits(platform)]
-    wheels = next((each for each in fitting if package in ("", each.package)), None)
-    if wheels is None:
+    wanted = [each for each in fitting if package in ("", each.package)]
+    if not wanted:
         raise PlatformError(
             device,
             f"{package or 'no TensorFlow Lite runtime'} has {'no ' if package else ''}wheels for "
             f"{platform.architecture} with {_python(platform)} and {_glibc(platform)}",
             f"leave out `runtime` in its table: {fitting[0].package} has" if fitting else _WAYS_OUT,
         )
+    newest = {each.package: each for each in reversed(wanted)}
+    wanted.sort(key=lambda each: newest[each.package] is not each)
+    return [_runtime(each, platform) for each in wanted]
+
+
+def _runtime(wheels: Wheels, platform: Platform) -> Runtime:
     assert platform.python is not None
     assert platform.glibc is not None
     return Runtime(

@@ -76,6 +76,7 @@ START_SUPERVISED = (
     + RUNNING
     + r"""
 [ -z "$pid" ] || exit 0
+rm -f "$root/run/pid"  # of a board that was switched off
 mkdir -p "$root/run" "$root/logs"
 readlink "$root/current" > "$root/run/release"
 if command -v setsid > /dev/null; then set -- setsid; else set -- nohup; fi
@@ -94,7 +95,7 @@ STOP_SUPERVISED = (
     + RUNNING
     + r"""
 [ -n "$pid" ] || exit 0
-kill -TERM "$pid"
+kill -TERM "$pid" 2> /dev/null || true  # it may have ended just now
 left=$2
 while [ "$left" -gt 0 ] && kill -0 "$pid" 2> /dev/null; do sleep 0.2 2> /dev/null || sleep 1; left=$((left - 1)); done
 if kill -0 "$pid" 2> /dev/null; then kill -KILL "-$pid" 2> /dev/null || kill -KILL "$pid"; fi

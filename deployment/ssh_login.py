@@ -239,7 +239,7 @@ def _connecting(device: DeviceEntry, user: str, host: str, port: int, keys: Know
             f"{user}@{host} does not accept {used}",
             f"try: ssh-copy-id {user}@{host}, or mend the inventory",
         ) from None
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # the resolver takes no name with an empty or too long a part
         raise UnreachableError(device.name, f"there is no host {host!r}", "mend `host` in the inventory") from None
     except ConnectionRefusedError:
         raise UnreachableError(

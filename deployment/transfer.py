@@ -51,9 +51,9 @@ mkdir -p "$(dirname "$1")"
 if [ -f "$1.part" ]; then size=$(wc -c < "$1.part"); else size=0; fi
 if [ "$size" -gt "$2" ]; then size=0; fi
 if [ "$size" -gt 0 ]; then
-  # The writer of a broken link may live on for a while: from now on, in a file of its own.
-  cp "$1.part" "$1.part.new"
-  mv -f "$1.part.new" "$1.part"
+  # The writer of a broken link may live on for a while: from now on, in a file of its own. Where there is no room for
+  # that, the sum shows whether it has disturbed.
+  if cp "$1.part" "$1.part.new" 2> /dev/null; then mv -f "$1.part.new" "$1.part"; else rm -f "$1.part.new"; fi
   size=$(wc -c < "$1.part")
 fi
 free=$(stat -f -c '%a %S' "$(dirname "$1")")

@@ -47,9 +47,14 @@ def wheels_for(device: str, runtime: Runtime, cache: Path | None = None) -> list
         if not folder.is_dir():
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-                _download(device, runtime, Path(temporary))
-                Path(temporary).rename(folder)
-                Path(temporary).mkdir()  # what the context removes
+                made = Path(temporary) / "wheels"
+                made.mkdir()
+                _download(device, runtime, made)
+                try:
+                    made.rename(folder)
+                except OSError:
+                    if not folder.is_dir():  # else another process was faster, with the same wheels
+                        raise
     return sorted(folder.glob("*.whl"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ensurepip
 import hashlib
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from deployment import wheelhouse
 from deployment.connector import no_progress
 from deployment.errors import CommandError, PlatformError
 from deployment.inventory import DeviceEntry, ServerEntry
@@ -68,12 +70,29 @@ def test_wheels_are_fetched_once_for_a_kind_of_board(
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
+def test_two_processes_may_fetch_the_same(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    depth: list[int] = []
+
+    def download(device: str, wanted: Runtime, folder: Path) -> None:
+        shutil.copytree(index, folder, dirs_exist_ok=True)
+        if not depth:
+            depth.append(1)
+            monkeypatch.setattr(wheelhouse, "_lock", contextlib.nullcontext())  # that of the other process
+            wheels_for("other", runtime("tiny==1.0"), cache)
+
+    monkeypatch.setattr(wheelhouse, "_download", download)
+    found = wheels_for("board", runtime("tiny==1.0"), cache)
+    assert [path.name.partition("-")[0] for path in found] == ["pip", "tiny"]
+    assert len(list(cache.iterdir())) == 1
+
+
 def test_an_environment_is_made_without_the_internet_and_kept_while_it_fits(index: Path, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     here = LocalConnector("board", home=tmp_path / "home")
     data = tmp_path / "d.npz"
     data.write_bytes(b"data")
-    board = DeviceEntry("board", "local", data=data, python=sys.executable)
+    board = DeviceEntry("board", "local", data=data, python=sys.executable, directory="our fleet")
     server = ServerEntry(address="http://127.0.0.1:9", trust=data)
     wheels = sorted(index.iterdir())
 

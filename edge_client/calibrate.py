@@ -26,7 +26,7 @@ from edge_client.trainer import Trainer
 from model_export.bundle import Bundle
 from model_export.errors import BundleError
 
-__all__ = ["calibrate", "timed"]
+__all__ = ["calibrate", "sample_batch", "stepper", "timed"]
 
 _BLOCKS = 5
 _IDLE_SHARE = 0.5
@@ -86,8 +86,8 @@ def calibrate(
     steps = {}
     for cut in ("", *manifest.cuts):
         say(f"steps of {trainer.train_signature(cut)}")
-        steps[cut] = timed(_stepper(trainer, cut), seconds)
-    x, y = _samples(trainer)
+        steps[cut] = timed(stepper(trainer, cut), seconds)
+    x, y = sample_batch(trainer)
     features = None
     if trainer.has_features:
         say("features of the frozen base")
@@ -105,7 +105,7 @@ def calibrate(
     for count in dict.fromkeys([threads or 0, *thread_counts]):
         say(f"power with {count or 'the usual'} threads")
         own = trainer if count == (threads or 0) else make_trainer(loaded, num_threads=count)
-        step = _stepper(own, "")
+        step = stepper(own, "")
         step()
         work = functools.partial(_for_seconds, step, seconds)
         samples.append(_power(meter, count or default_threads(own.runtime), work))
@@ -158,7 +158,7 @@ def timed(work: Callable[[], object], seconds: float, clock: Callable[[], float]
     return Timing(statistics.median(means), min(means), max(means), count)
 
 
-def _samples(trainer: Trainer) -> tuple[np.ndarray, np.ndarray]:
+def sample_batch(trainer: Trainer) -> tuple[np.ndarray, np.ndarray]:
     """Return a batch that no training data is needed for."""
     manifest = trainer.manifest
     shape, random = (manifest.batch_size, *manifest.input.shape), np.random.default_rng(0)
@@ -169,8 +169,9 @@ def _samples(trainer: Trainer) -> tuple[np.ndarray, np.ndarray]:
     return x, np.arange(manifest.batch_size, dtype=np.int32) % len(manifest.classes)
 
 
-def _stepper(trainer: Trainer, cut: str) -> Callable[[], object]:
-    x, y = _samples(trainer)
+def stepper(trainer: Trainer, cut: str) -> Callable[[], object]:
+    """Return what takes a training step from a cut on, at a learning rate of zero."""
+    x, y = sample_batch(trainer)
     if trainer.has_features:
         features = trainer.features(x)
         return lambda: trainer.train_features(features, y, 0.0, cut)

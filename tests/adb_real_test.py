@@ -84,7 +84,7 @@ def test_what_we_stop_ourselves_is_kept(phone: AdbConnector, adbd: RealAdbd, tmp
 def test_a_cable_that_is_pulled(
     phone: AdbConnector, adbd: RealAdbd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transports, "DEAD_LINK_S", 1)
+    monkeypatch.setattr(transports, "DEAD_LINK_S", 3)
     source = _random(tmp_path / "model", 20 * MB)
 
     def pull(done: int, total: int) -> None:
@@ -96,6 +96,7 @@ def test_a_cable_that_is_pulled(
             phone.put(source, "pulled", progress=pull)
     finally:
         adbd.plug_cable()
+    monkeypatch.undo()
     moved = phone.put(source, "pulled")
     assert 0 < moved <= 15 * MB
     assert (adbd.root / "data/local/tmp/pulled").read_bytes() == source.read_bytes()

@@ -27,6 +27,7 @@ from deployment.errors import (
 from tests.android_root import AndroidRoot, Answer
 from tests.emulated_adbd import EmulatedAdbd
 from tests.java_client import missing
+from tests.superlink import free_port
 
 SIZE = 3_000_000
 
@@ -227,7 +228,7 @@ def test_nobody_there_or_somebody_else(key: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         connector = AdbConnector("pixel", host="127.0.0.1", port=port, key=key)
-        other.settimeout(5)
+        other.settimeout(60)
 
         def greet() -> None:
             peer, _ = other.accept()
@@ -271,8 +272,7 @@ def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
     """Start a server of the ``adb`` program for this test alone."""
     if GOOGLE is None:
         missing("no adb (Debian: apt install adb)")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("ADB_MDNS", "0")
@@ -281,7 +281,7 @@ def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
 
 
 def _say(words: Sequence[str]) -> str:
-    ran = subprocess.run(list(words), capture_output=True, text=True, timeout=20, check=False)
+    ran = subprocess.run(list(words), capture_output=True, text=True, timeout=120, check=False)
     return f"{ran.returncode} {ran.stdout}{ran.stderr}"
 
 

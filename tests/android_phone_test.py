@@ -202,6 +202,10 @@ def test_an_apk_that_the_phone_cannot_run_does_not_travel(bench: Bench, tmp_path
     bench.plan = AppPlan(tmp_path / "text.apk")
     with pytest.raises(DeploymentError, match=r"text.apk: not an APK"):
         bench.push()
+    (tmp_path / "empty.bundle").mkdir()
+    bench.plan = AppPlan(None, {}, {"bundle": tmp_path / "empty.bundle"})
+    with pytest.raises(DeploymentError, match=r"empty.bundle: .*manifest.json"):
+        bench.push()
     assert bench.adbd.received_bytes < 20_000
 
 

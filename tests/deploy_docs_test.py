@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import shlex
-import socket
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from tests.emulated_adbd import EmulatedAdbd
 from tests.emulated_phone import EmulatedPhone
 from tests.server_train_test import started
 from tests.ssh_hosts import SshHost, loopback_host
+from tests.superlink import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 SECTION = "From their boxes to a training fleet"
@@ -69,9 +69,7 @@ def make_lab(tmp_path: Path, digits: Any, digits_bundle: Path, monkeypatch: pyte
     files = {name: bundle.read(name) for name in bundle.manifest.files}
     write_bundle(Path("cnn.bundle"), bundle.manifest, files, signing_key=key)
     signing.publish(Path("key.pem")).rename("signer.pem")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     Path("digits.toml").write_text(f"""
 name = "digits"
 rounds = 1
@@ -120,7 +118,7 @@ def test_the_way_from_boxes_to_a_fleet(lab: str, boards: list[SshHost], phone: E
                 command = command.replace(theirs, own)
             if command.startswith("train "):
                 with started(Path.cwd(), *shlex.split(command)) as server:
-                    out, err = server.communicate(timeout=120)
+                    out, err = server.communicate(timeout=300)
                     assert server.returncode == 0, err
                     assert "accuracy:" in out
             else:

@@ -40,7 +40,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._reply(403, {"__type": "MissingAuthenticationTokenException", "message": signed})
         with self.server.farm.lock:
             try:
-                self._reply(200, self.server.farm.answer(operation, json.loads(body)))
+                answer = self.server.farm.answer(operation, json.loads(body))
+                if operation in self.server.farm.lost_answers:
+                    self.server.farm.lost_answers.remove(operation)
+                    return self._cut()
+                self._reply(200, answer)
             except Refusal as refusal:
                 self._reply(400, {"__type": refusal.code, "message": str(refusal)})
         return None

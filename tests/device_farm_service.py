@@ -52,6 +52,8 @@ class FarmDouble:
         ScheduleRun refuses more than so many.
     cut_put, cut_get
         Break off so many uploads, downloads half way.
+    lost_answers
+        Operations whose answer does not arrive, once each, though they are carried out.
     violations
         What the service itself did against the model: always empty, or the test is wrong.
     """
@@ -81,6 +83,7 @@ class FarmDouble:
         self.stuck: set[str] = set()
         self.run_limit = 100
         self.cut_put = self.cut_get = 0
+        self.lost_answers: list[str] = []
         self.violations: list[str] = []
         self.calls: list[str] = []
         self.put_bytes = self.get_bytes = 0
@@ -217,18 +220,23 @@ class FarmDouble:
         }
         return {"run": self.runs[arn]}
 
+    def _ListRuns(self, request: dict[str, Any]) -> dict[str, Any]:
+        project = _known(self.projects, request["arn"])["arn"]
+        found = [run for arn, run in self.runs.items() if self.requests[arn]["projectArn"] == project]
+        return self._page("runs", found, request)
+
     def _GetRun(self, request: dict[str, Any]) -> dict[str, Any]:
         run = _known(self.runs, request["arn"])
         shown = dict(run)
         if run["status"] == "STOPPING":
             self._end(run, "STOPPED")
-        elif run["status"] == "RUNNING" and run["name"] in self.stuck:
+        elif run["status"] == "RUNNING" and _phone(run) in self.stuck:
             pass
         elif run["status"] != "COMPLETED":
             run["status"] = STATES[STATES.index(run["status"]) + 1]
             if run["status"] == "COMPLETED":
                 result = self._carry_out(run) if self.real_hosts else self._pretend(run)
-                self._end(run, self.results.get(run["name"], result))
+                self._end(run, self.results.get(_phone(run), result))
         return {"run": shown}
 
     def _StopRun(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -249,7 +257,7 @@ class FarmDouble:
         kinds["LOG"] = [("Test spec output", "TESTSPEC_OUTPUT", "txt")]
         found = []
         for name, kind, extension in kinds.get(request["type"], []):
-            key = f"{run['name']}-{kind}"
+            key = f"{_phone(run)}-{kind}"
             if key in self.artifacts:
                 url = f"{self.address}/artifact/{key}?X-Amz-Signature=SECRET"
                 found.append({"arn": _arn("artifact"), "name": name, "type": kind, "extension": extension, "url": url})
@@ -269,17 +277,22 @@ class FarmDouble:
         with zipfile.ZipFile(archive, "w") as content:
             for name, data in files.items():
                 content.writestr(f"Host_Machine_Files/$DEVICEFARM_LOG_DIR/{name}", data)
-        self.artifacts[f"{run['name']}-CUSTOMER_ARTIFACT"] = archive.getvalue()
-        self.artifacts[f"{run['name']}-TESTSPEC_OUTPUT"] = output
-        self.artifacts[f"{run['name']}-VIDEO"] = b"nobody wants it"
+        self.artifacts[f"{_phone(run)}-CUSTOMER_ARTIFACT"] = archive.getvalue()
+        self.artifacts[f"{_phone(run)}-TESTSPEC_OUTPUT"] = output
+        self.artifacts[f"{_phone(run)}-VIDEO"] = b"nobody wants it"
 
     def _carry_out(self, run: dict[str, Any]) -> str:
         test = self.requests[run["arn"]]["test"]
         variables = {each["name"]: each["value"] for each in run["environmentVariables"]}
         package, specification = self.contents[test["testPackageArn"]], self.contents[test["testSpecArn"]]
-        passed, files, output = carry_out(self.folder / run["name"], run["name"], package, specification, variables)
+        passed, files, output = carry_out(self.folder / _phone(run), _phone(run), package, specification, variables)
         self._keep(run, files, output)
         return "PASSED" if passed else "FAILED"
+
+
+def _phone(run: Mapping[str, Any]) -> str:
+    """Return the name of a run's phone: its own has a number of the night's, too."""
+    return str(run["name"]).partition(" ")[0]
 
 
 def _arn(kind: str) -> str:

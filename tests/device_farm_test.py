@@ -12,6 +12,7 @@ import pytest
 
 from deployment.device_farm import FarmRecord, phone_program, runs, uploads
 from python_server.cli import main
+from python_server.commands import farm as farm_command
 from tests import farm_phone
 from tests.device_farm_model import MODEL, violations
 from tests.device_farm_service import FarmDouble
@@ -185,7 +186,7 @@ def test_limit_then_rerun_schedules_the_rest(service: FarmDouble, farm: Farm, tm
     code, out, err = farm("run", str(plan), "--yes", "-o", "out")
     assert (code, err) == (0, "")
     assert "1 phones x 20 min" in out
-    assert [request["name"] for request in service.requests.values()] == ["night-000", "night-001"]
+    assert [request["name"].split()[0] for request in service.requests.values()] == ["night-000", "night-001"]
 
 
 def test_detach_status_stop_collect(service: FarmDouble, farm: Farm, tmp_path: Path) -> None:
@@ -221,6 +222,37 @@ def test_ctrl_c_stops_what_costs_money(
     assert (code, err) == (1, "pocketfleet: interrupted\n")
     assert out.count("told to stop") == 2
     assert {run["status"] for run in service.runs.values()} == {"STOPPING"}
+
+
+def test_a_run_whose_answer_is_lost_is_not_paid_for_twice(service: FarmDouble, farm: Farm, tmp_path: Path) -> None:
+    service.lost_answers = ["ScheduleRun"]
+    code, _, err = farm("run", str(write_plan(tmp_path)), "--yes", "-o", "out")
+    assert (code, err) == (0, "")
+    assert len(service.runs) == 2
+    assert service.calls.count("ScheduleRun") == 2
+    # Another night's run of the same phones is not taken for this one's.
+    assert farm("run", str(tmp_path / "farm.toml"), "--yes", "-o", "second")[0] == 0
+    assert len(service.runs) == 4
+
+
+def test_a_run_that_was_scheduled_as_we_died_is_taken_up(
+    service: FarmDouble, farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: Any, **named: Any) -> Any:
+        raise KeyboardInterrupt
+
+    service.stuck = {"night-000"}
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(runs, "_with", killed)
+        meanwhile.setattr(farm_command, "find_lost", killed)
+        assert farm("run", str(write_plan(tmp_path)), "--yes", "-o", "out")[0] == 1
+    assert [(len(service.runs), run["status"]) for run in service.runs.values()] == [(1, "SCHEDULING")]
+    # What has no answer yet is stopped, too.
+    monkeypatch.setattr(runs, "refresh", killed)
+    code, out, _ = farm("run", str(tmp_path / "farm.toml"), "--yes", "-o", "out")
+    assert code == 1
+    assert out.count("told to stop") == 2
+    assert len(service.runs) == 2
 
 
 def test_cut_transfers_are_gone_on_with(service: FarmDouble, farm: Farm, tmp_path: Path) -> None:

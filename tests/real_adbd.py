@@ -48,7 +48,7 @@ class RealAdbd:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        for _ in range(200):
+        for _ in range(2400):
             with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1):
                 return
             time.sleep(0.05)
@@ -60,7 +60,7 @@ class RealAdbd:
             for pid in _pids(self._namespace):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     def pull_cable(self) -> None:

@@ -16,6 +16,8 @@ from typing import Optional
 
 import pytest
 
+from tests.superlink import free_port
+
 __all__ = ["SshHost", "cabled_host", "loopback_host", "make_key", "sshd_words"]
 
 _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -70,7 +72,9 @@ class SshHost:
             words = ["ip", "netns", "exec", self._namespace, *words]
         with (self.folder / "sshd.log").open("ab") as log:
             self._process = subprocess.Popen(words, stderr=log)
-        for _ in range(400):
+        for _ in range(2400):
+            if self._process.poll() is not None:
+                break
             with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1) as sock:
                 if sock.recv(4) == b"SSH-":
                     return
@@ -92,14 +96,14 @@ class SshHost:
         """End sshd; sessions that are open go on."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     def switch_off(self) -> None:
         """End everything on a host behind a cable at once."""
         _kill_all(self._namespace)
         if self._process is not None:
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     def pull_cable(self) -> None:
@@ -140,10 +144,7 @@ def make_key(path: Path, password: str = "") -> Path:
 @contextlib.contextmanager
 def loopback_host(folder: Path) -> Iterator[SshHost]:
     """Run a host on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    host = SshHost(folder, "127.0.0.1", port)
+    host = SshHost(folder, "127.0.0.1", free_port())
     host.start()
     try:
         yield host

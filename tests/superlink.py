@@ -1,6 +1,6 @@
 """Real Flower processes for tests: a SuperLink, stock SuperNodes, and runs of small Flower apps.
 
-Everything runs on loopback and on ports of the system's choosing, is started in a process group of its own, and is
+Everything runs on loopback and on ports that are free, is started in a process group of its own, and is
 ended by the handle that started it. Stock processes come from the environment that runs the tests.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -37,11 +38,15 @@ repository = Path(__file__).resolve().parent.parent
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nothing listens on.
+
+    It is below those that the kernel gives to whoever asks for any, so that nobody has it before it is used.
+    """
+    while True:
+        port = random.SystemRandom().randrange(10_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("0.0.0.0", port))
+            return port
 
 
 def until(condition: Callable[[], object], *, within_s: float = 30.0, what: str = "it") -> None:

@@ -128,7 +128,7 @@ class UsbTransport:
     Raises
     ------
     deployment.errors.PlatformError
-        libusb1 is not installed.
+        libusb is not installed.
     deployment.errors.UnreachableError
         No such device is plugged in, or another program holds it.
     """
@@ -136,11 +136,9 @@ class UsbTransport:
     def __init__(self, name: str, serial: str) -> None:
         self.deadline = time.monotonic() + CONNECT_S
         try:
-            from adb_shell.transport import usb_transport
-        except (ImportError, OSError) as error:
-            raise PlatformError(
-                name, f"USB needs libusb1 ({error})", "pip install libusb1, or start the adb program's server"
-            ) from None
+            usb_transport = _usb_transport()
+        except _NoUsbError as error:
+            raise PlatformError(name, str(error), "or start the adb program's server: adb start-server") from None
         try:
             self._usb = usb_transport.UsbTransport.find_adb(serial=serial)
             self._usb.connect()
@@ -177,13 +175,31 @@ class UsbTransport:
 
 
 def usb_serials() -> list[str]:
-    """Return the serials of devices on USB that speak ADB; empty where libusb1 is not installed."""
+    """Return the serials of devices on USB that speak ADB; empty where libusb is not installed."""
     try:
-        from adb_shell.transport import usb_transport
-    except (ImportError, OSError):
+        usb_transport = _usb_transport()
+    except _NoUsbError:
         return []
     serials = set()
-    for device in usb_transport.UsbTransport.find_all_adb_devices(default_transport_timeout_s=1):
-        with contextlib.suppress(usb_transport.usb1.USBError):  # one that we may not open
-            serials.add(str(device.serial_number))
+    with contextlib.suppress(usb_transport.usb1.USBError):
+        for device in usb_transport.UsbTransport.find_all_adb_devices(default_transport_timeout_s=1):
+            with contextlib.suppress(usb_transport.usb1.USBError):  # one that we may not open
+                serials.add(str(device.serial_number))
     return sorted(serials)
+
+
+class _NoUsbError(Exception):
+    """USB cannot be used; says what to install."""
+
+
+def _usb_transport() -> Any:
+    """Return adb-shell's module, which opens libusb when it is imported."""
+    try:
+        from adb_shell.transport import usb_transport
+    except ImportError:
+        raise _NoUsbError("USB needs the Python package libusb1: pip install libusb1") from None
+    except OSError:
+        raise _NoUsbError("USB needs libusb's own library: apt install libusb-1.0-0") from None
+    except Exception as error:  # libusb's errors have no base but this one
+        raise _NoUsbError(f"USB cannot be opened by libusb ({error})") from None
+    return usb_transport

@@ -22,6 +22,7 @@ from deployment.connector import Completed, Connector, Progress, check, script
 from deployment.errors import InventoryError, NotThereError, PlatformError
 from deployment.steps import Step
 from model_export.bundle import Bundle
+from model_export.errors import BundleError
 from model_export.files import write_atomically
 
 __all__ = ["AppPlan", "collect", "collected", "logs", "push", "start", "stop", "uninstall"]
@@ -173,6 +174,8 @@ class _Local:
                 digest, self.size, suffix = hashlib.sha256(self._zip).hexdigest(), len(self._zip), ".zip"
             else:
                 digest, self.size, suffix = transfer.file_sha256(path), path.stat().st_size, path.suffix
+        except BundleError as error:
+            raise InventoryError(str(error)) from None
         except IsADirectoryError:
             raise InventoryError(f"{path}: {setting} of a phone has to be one file, as .npz") from None
         except OSError as error:

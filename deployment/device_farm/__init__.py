@@ -12,7 +12,7 @@ from deployment.device_farm.errors import FarmError
 from deployment.device_farm.operation import FarmOperation, account, prepare
 from deployment.device_farm.plan import FarmPlan, load_plan
 from deployment.device_farm.record import FarmRecord, PhoneRun
-from deployment.device_farm.runs import follow, refresh, stop
+from deployment.device_farm.runs import find_lost, follow, refresh, stop
 from deployment.device_farm.service import FarmService
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "account",
     "collect_phone",
     "estimate",
+    "find_lost",
     "follow",
     "is_collected",
     "list_devices",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from deployment.device_farm.errors import FarmLimitError, FarmPlanError, FarmReq
 from deployment.device_farm.package import PACKAGE_KIND, SPEC_KIND, data_name, test_spec, write_package
 from deployment.device_farm.plan import SETUP_MINUTES, FarmPlan
 from deployment.device_farm.record import FILE, FarmRecord, PhoneRun
-from deployment.device_farm.runs import schedule
+from deployment.device_farm.runs import find_lost, schedule
 from deployment.device_farm.service import FarmService
 from deployment.device_farm.uploads import Uploader
 from deployment.errors import InventoryError
@@ -100,11 +101,12 @@ class FarmOperation:
         return 0
 
     def _schedule(self, phone: PhoneRun) -> int:
+        self.record.save(self.folder)  # its token, before anything has its name
         try:
             scheduled = schedule(
                 self.service,
+                self.record,
                 phone,
-                project=self.record.project,
                 app=self._arns[APP_KIND],
                 package=self._arns[PACKAGE_KIND],
                 spec=self._arns[SPEC_KIND],
@@ -195,7 +197,7 @@ def _record(service: FarmService, plan: FarmPlan, folder: Path, data: Sequence[P
             raise FarmPlanError(
                 f"{folder} belongs to another run ({record.name}, {len(record.phones)} phones)", "use -o"
             )
-        return record
+        return find_lost(service, record)
     projects = service.pages("list_projects", "projects")
     project = next((each["arn"] for each in projects if each.get("name") == plan.project), "")
     chosen = choose_devices(list_devices(service, plan.devices), len(data), plan.devices)
@@ -203,4 +205,4 @@ def _record(service: FarmService, plan: FarmPlan, folder: Path, data: Sequence[P
         PhoneRun(name=plan.phone(index), data=str(file), device=device.arn, device_name=device.name)
         for index, (file, device) in enumerate(zip(data, chosen))
     )
-    return FarmRecord(plan.name, project, phones)
+    return FarmRecord(plan.name, project, phones, secrets.token_hex(4))

@@ -67,15 +67,32 @@ class PhoneRun:
 
 @dataclass(frozen=True)
 class FarmRecord:
-    """All phones of one run, in their order; kept in ``farm.json`` of its folder."""
+    """All phones of one run, in their order; kept in ``farm.json`` of its folder.
+
+    Attributes
+    ----------
+    name
+        The plan's.
+    project
+        ARN of the project.
+    phones
+        In their order.
+    token
+        In the names of its runs at Device Farm, so that one whose answer was lost is known again.
+    """
 
     name: str
     project: str
     phones: tuple[PhoneRun, ...]
+    token: str = ""
 
     def updated(self, phone: PhoneRun) -> FarmRecord:
         """Return a record in which one phone is replaced by ``phone``."""
         return replace(self, phones=tuple(phone if each.name == phone.name else each for each in self.phones))
+
+    def run_name(self, phone: PhoneRun) -> str:
+        """Return what a phone's run is called at Device Farm."""
+        return f"{phone.name} {self.token}".rstrip()
 
     def save(self, folder: Path) -> None:
         """Write it to a folder, which is made.
@@ -85,7 +102,13 @@ class FarmRecord:
         FarmPlanError
             It cannot be written.
         """
-        raw = {"version": _VERSION, "name": self.name, "project": self.project, "phones": _rows(self.phones)}
+        raw = {
+            "version": _VERSION,
+            "name": self.name,
+            "project": self.project,
+            "token": self.token,
+            "phones": _rows(self.phones),
+        }
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / FILE, json.dumps(raw, indent=2).encode())
@@ -105,7 +128,8 @@ class FarmRecord:
             raw = json.loads((folder / FILE).read_bytes())
             if raw["version"] != _VERSION:
                 raise FarmPlanError(f"{folder / FILE} was written by another version of pocketfleet")
-            return cls(raw["name"], raw["project"], tuple(PhoneRun(**phone) for phone in raw["phones"]))
+            phones = tuple(PhoneRun(**phone) for phone in raw["phones"])
+            return cls(raw["name"], raw["project"], phones, raw.get("token", ""))
         except FileNotFoundError:
             raise FarmPlanError(f"{folder} is no folder of `pocketfleet farm run`: it has no {FILE}") from None
         except (OSError, ValueError, KeyError, TypeError):

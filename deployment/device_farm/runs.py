@@ -17,16 +17,16 @@ from deployment.device_farm.package import TEST_KIND
 from deployment.device_farm.record import FarmRecord, PhoneRun
 from deployment.device_farm.service import FarmService
 
-__all__ = ["follow", "refresh", "schedule", "stop"]
+__all__ = ["find_lost", "follow", "refresh", "schedule", "stop"]
 
 _PATIENCE_TRIES = 10
 
 
 def schedule(
     service: FarmService,
+    record: FarmRecord,
     phone: PhoneRun,
     *,
-    project: str,
     app: str,
     package: str,
     spec: str,
@@ -36,11 +36,15 @@ def schedule(
 ) -> PhoneRun:
     """Schedule one phone's run.
 
+    Where the answer is lost, Device Farm is asked whether it has the run before another is scheduled.
+
     Parameters
     ----------
+    record
+        That of all phones, as it is on disk.
     phone
         Not scheduled yet.
-    project, app, package, spec
+    app, package, spec
         ARNs.
     minutes
         After which Device Farm ends it.
@@ -51,14 +55,48 @@ def schedule(
 
     Raises
     ------
+    FarmUnreachableError
+        It is unknown whether it was scheduled; `find_lost` tells later.
     FarmError
         It was refused; nothing was scheduled.
     """
+    for wait_s in (5, 10):
+        try:
+            return _schedule(service, record, phone, app, package, spec, minutes, billing, environment)
+        except FarmUnreachableError:
+            time.sleep(wait_s)
+            found = next(each for each in find_lost(service, record).phones if each.name == phone.name)
+            if found.scheduled:
+                return found
+    return _schedule(service, record, phone, app, package, spec, minutes, billing, environment)
+
+
+def find_lost(service: FarmService, record: FarmRecord) -> FarmRecord:
+    """Return a record with the runs that Device Farm has and we never heard of, by their names."""
+    missing = {record.run_name(phone): phone for phone in record.phones if not phone.scheduled}
+    if record.token and record.project and missing:
+        for run in service.pages("list_runs", "runs", arn=record.project):
+            if run.get("name") in missing:
+                record = record.updated(_with(missing[run["name"]], run))
+    return record
+
+
+def _schedule(
+    service: FarmService,
+    record: FarmRecord,
+    phone: PhoneRun,
+    app: str,
+    package: str,
+    spec: str,
+    minutes: int,
+    billing: str,
+    environment: dict[str, str],
+) -> PhoneRun:
     answer = service.call(
         "schedule_run",
-        projectArn=project,
+        projectArn=record.project,
         appArn=app,
-        name=phone.name,
+        name=record.run_name(phone),
         deviceSelectionConfiguration={
             "filters": [{"attribute": "ARN", "operator": "IN", "values": [phone.device]}],
             "maxDevices": 1,

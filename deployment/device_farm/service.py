@@ -30,6 +30,8 @@ _UNKNOWN = (
 )
 _SIGNATURE = ("InvalidSignatureException", "SignatureDoesNotMatch")
 _FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "OptInRequired")
+_ONCE = ("schedule_run",)
+"""A request whose answer was lost may have been carried out, and these cost money each time."""
 _THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded")
 
 
@@ -63,8 +65,11 @@ class FarmService:
             read_timeout=60,
             user_agent_extra="pocketfleet",
         )
+        once = settings.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
         try:
-            self._client = boto3.session.Session(profile_name=profile).client("devicefarm", config=settings)
+            session = boto3.session.Session(profile_name=profile)
+            self._client = session.client("devicefarm", config=settings)
+            self._cautious = session.client("devicefarm", config=once)
         except ProfileNotFound:
             raise FarmCredentialsError(
                 f"there is no AWS profile {profile!r}", "see: aws configure list-profiles"
@@ -83,12 +88,14 @@ class FarmService:
         Raises
         ------
         FarmError
-            One of its kinds; requests that were throttled or met a passing fault were repeated before.
+            One of its kinds; requests that were throttled or met a passing fault were repeated before, but for those
+            that would be paid for twice.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
+        client = self._cautious if operation in _ONCE else self._client
         try:
-            answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
+            answer: dict[str, Any] = getattr(client, operation)(**arguments)
         except ClientError as error:
             raise _refused(operation, error.response) from None
         except BotoCoreError as error:

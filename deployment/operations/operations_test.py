@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from deployment.connector import Completed, no_progress
-from deployment.errors import CommandError, InventoryError, NoSpaceError, NotThereError, PlatformError
+from deployment.errors import CommandError, DeployError, InventoryError, NoSpaceError, NotThereError, PlatformError
 from deployment.facts import platform, read_facts
 from deployment.inventory import DeviceEntry, ServerEntry
 from deployment.local import LocalConnector
@@ -113,9 +113,25 @@ def test_what_no_release_needs_is_removed(
     assert {path.name for path in (root / "releases").iterdir()} == {pushed[1].id, pushed[2].id}
     needed = {part.sha256 for kept in pushed[1:] for part in kept.blobs}
     assert {path.name for path in (root / "blobs").iterdir()} == needed
+    for private in ("blobs", "releases", "state", "logs"):
+        assert (root / private).stat().st_mode & 0o77 == 0, "others on the board can read it"
     assert {path.name for path in root.iterdir()} == {
         *("blobs", "releases", "current", "previous", "state", "logs", "run")
     }
+
+
+def test_the_release_that_runs_stays_until_the_next_start(
+    here: LocalConnector, home: Path, board: DeviceEntry, server: ServerEntry, tmp_path: Path
+) -> None:
+    running = release(board, server)
+    apply(push(here, board, running))
+    (home / board.directory / "run/release").write_text(f"releases/{running.id}\n")
+    for number in range(2):
+        data = tmp_path / f"{number}.npz"
+        data.write_bytes(b"data" * (number + 1))
+        apply(push(here, board, release(dataclasses.replace(board, data=data), server)))
+    place = home / board.directory / "releases" / running.id
+    assert (place / "data.npz").stat().st_size == 500_000
 
 
 def test_a_file_that_was_damaged_on_the_device_is_not_used(
@@ -156,6 +172,14 @@ def test_too_little_space_is_said_before_anything_travels(
     with pytest.raises(NoSpaceError, match=r"board: the release needs 0\.\d MB and 0.1 MB are free; make room"):
         list(push(here, board, release(board, server)))
     assert not list(home.iterdir())
+    # What has arrived of a file needs no room again.
+    new = release(board, server)
+    needed = sum(part.size_bytes * (2 if part.unpack else 1) for part in new.parts)
+    data = next(part for part in new.parts if part.name == "data.npz")
+    (home / board.directory / "blobs").mkdir(parents=True)
+    (home / board.directory / f"{data.blob}.part").write_bytes(bytes(400_000))
+    monkeypatch.setattr(here, "free_bytes", lambda path: needed - 400_000)
+    assert list(push(here, board, new))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +227,9 @@ def test_the_client_is_started_once_kept_running_and_stopped_in_good_order(
     apply(push(here, board, release(board, server)))
     key = public_key(here, board)
     assert key.startswith(b"-----BEGIN PUBLIC KEY-----")
+    (home / board.directory / "run/pid").write_text("1\n")  # of a supervisor before the board was switched off
     _, done = apply(start(here, board, facts))
+    assert (home / board.directory / "run/pid").read_text() != "1\n"
     try:
         assert done == [f"start release {release(board, server).id} under a supervisor"]
         assert list(start(here, board, facts)) == []
@@ -241,7 +267,7 @@ def test_the_client_is_started_once_kept_running_and_stopped_in_good_order(
 
 
 def wait_for_client(root: Path, other_than: int) -> int:
-    for _ in range(400):
+    for _ in range(2400):
         for pid in running(root / "state"):
             if pid != other_than and "event=unreachable" in (root / "logs/client.log").read_text().rpartition("137")[2]:
                 return pid
@@ -262,12 +288,19 @@ def running(place: Path) -> list[int]:
     return found
 
 
-def test_a_directory_of_somebody_elses_is_left_alone(here: LocalConnector, home: Path, board: DeviceEntry) -> None:
+def test_a_directory_of_somebody_elses_is_left_alone(
+    here: LocalConnector, home: Path, board: DeviceEntry, server: ServerEntry
+) -> None:
     (home / "mine").mkdir()
     (home / "mine" / "thesis.tex").write_text("chapter 1")
     own = dataclasses.replace(board, directory="mine")
     assert list(uninstall(here, own)) == []
-    assert (home / "mine" / "thesis.tex").exists()
+    (home / "mine" / "logs").mkdir()
+    (home / "mine" / "logs" / "1.txt").write_text("day 1")
+    assert list(uninstall(here, own, forget_key=True)) == []
+    with pytest.raises(DeployError, match="board: mine has a logs in it that we did not make; name a `directory`"):
+        next(push(here, own, release(own, server)))
+    assert sorted(path.name for path in (home / "mine").iterdir()) == ["logs", "thesis.tex"]
 
 
 def test_going_back_where_there_is_nothing(here: LocalConnector, board: DeviceEntry, server: ServerEntry) -> None:

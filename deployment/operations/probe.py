@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deployment.errors import PlatformError
-from deployment.facts import platform, read_facts
-from deployment.runtimes import choose_runtime
+from deployment.facts import read_facts
+from deployment.operations.release_for import runtimes_for
 
 if TYPE_CHECKING:
     from deployment.fleet import Session
@@ -19,7 +19,7 @@ def probe(session: Session) -> dict[str, Any]:
     device = session.device
     facts = read_facts(session.connector, device.python)
     try:
-        runtime = choose_runtime(device.name, platform(facts), device.runtime)
+        runtime = runtimes_for(session.connector, device, facts)[0]
         fits = f"{runtime.package} {runtime.version}"
     except PlatformError as error:
         fits = f"none: {error.what}"

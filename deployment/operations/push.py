@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
 from deployment.client_files import write_folder_archive
 from deployment.connector import Connector, Progress, check, script
-from deployment.errors import CommandError, DeploymentError, NoSpaceError, PlatformError
+from deployment.errors import CommandError, DeployError, DeploymentError, NoSpaceError, PlatformError
 from deployment.inventory import DeviceEntry
+from deployment.operations.trial import try_runtime
 from deployment.releases import Part, Release
 from deployment.service import SUPERVISOR
 from deployment.steps import Step
 from deployment.transfer import SHA256, file_sha256
 
-__all__ = ["push", "roll_back"]
+__all__ = ["push", "push_first", "roll_back"]
 
 _UNPACKED = 4
 """Wheels take about so many times their size when they are installed."""
 
 _LOOK = """
 root=$1
+if [ ! -d "$root/blobs" ]; then
+  for name in releases environments logs run current previous; do [ ! -e "$root/$name" ] || echo "foreign $name"; done
+fi
 link() { [ ! -L "$root/$1" ] || basename "$(readlink "$root/$1")"; }
 echo "current $(link current)"
 echo "previous $(link previous)"
-for file in "$root"/blobs/*; do
-  case $file in *.part) ;; *) [ ! -f "$file" ] || echo "blob $(basename "$file") $(wc -c < "$file")" ;; esac
+for file in "$root"/blobs/*; do [ ! -f "$file" ] || echo "blob $(basename "$file") $(wc -c < "$file")"; done
+for place in "$root"/environments/*; do
+  for word in ready trained; do [ ! -f "$place/$word" ] || echo "$word $(basename "$place")"; done
 done
-for place in "$root"/environments/*; do [ ! -f "$place/ready" ] || echo "environment $(basename "$place")"; done
 for place in "$root"/releases/*; do [ ! -f "$place/run.sh" ] || echo "release $(basename "$place")"; done
 """
 
@@ -61,10 +65,12 @@ while read -r sha name; do
 done
 "$python" -m venv --without-pip "$place" >&2
 pip=$(ls "$place.wheels"/pip-*.whl)
-rest=$(ls "$place.wheels"/*.whl | grep -v "/pip-[^/]*$")
-# Names of wheels hold no blanks. The user's settings of pip are for other things, and nothing is left in the home.
+cd "$place.wheels"
+rest=$(ls ./*.whl | grep -v "/pip-[^/]*$")
+# Wheels' names hold no blanks, directories' may. The user's settings of pip are not ours; nothing is left in the home.
 export HOME="$place.wheels/home" PIP_CONFIG_FILE=/dev/null
 "$place/bin/python" "$pip/pip" install --quiet --no-index --no-deps --no-cache-dir --disable-pip-version-check $rest >&2
+cd "$root"
 rm -rf "$place.wheels"
 : > "$place/ready"
 """
@@ -78,7 +84,7 @@ _UNPACK = (
 place=$root/releases/$id
 rm -rf "$place" "$place.new"
 mkdir -p "$place.new" "$root/state" "$root/logs" "$root/run"
-chmod 700 "$root/state"
+chmod 700 "$root/state" "$root/blobs" "$root/releases" "$root/logs"  # others on the board need not see the data
 while read -r sha unpack name; do
   check "$sha" "$name"
   if [ "$unpack" = yes ]; then "$python" -m zipfile -e "$root/blobs/$sha" "$place.new/$name"
@@ -107,9 +113,10 @@ _TIDY = """
 root=$1
 current=$(basename "$(readlink "$root/current")")
 previous=$(basename "$(readlink "$root/previous" 2> /dev/null || true)")
+running=$(basename "$(cat "$root/run/release" 2> /dev/null || true)")
 rm -rf "$root"/releases/*.new "$root"/environments/*.wheels
 for release in "$root"/releases/*; do
-  case $(basename "$release") in "$current" | "$previous") ;; *) rm -rf "$release" ;; esac
+  case $(basename "$release") in "$current" | "$previous" | "$running") ;; *) rm -rf "$release" ;; esac
 done
 for environment in "$root"/environments/*; do
   [ -d "$environment" ] || continue
@@ -128,13 +135,27 @@ class _There:
 
     current: str
     previous: str
+    foreign: str
     blobs: dict[str, int]
     environments: frozenset[str]
+    trained: frozenset[str]
     releases: frozenset[str]
 
 
-def push(connector: Connector, device: DeviceEntry, release: Release) -> Iterator[Step]:
+def push_first(connector: Connector, device: DeviceEntry, releases: Iterable[Release]) -> Iterator[Step]:
+    """Yield what is left to do until a device uses the first of several releases that trains on it."""
+    for release in releases:
+        if (yield from push(connector, device, release)):
+            return
+
+
+def push(connector: Connector, device: DeviceEntry, release: Release) -> Generator[Step, None, bool]:
     """Yield what is left to do until a device uses a release.
+
+    Returns
+    -------
+    bool
+        False: its runtime does not train on the device, which uses what it used before.
 
     Raises
     ------
@@ -142,12 +163,18 @@ def push(connector: Connector, device: DeviceEntry, release: Release) -> Iterato
         What is missing does not fit; nothing was sent.
     """
     there = _look(connector, device.directory)
+    if there.foreign:
+        raise DeployError(
+            connector.name,
+            f"{device.directory} has a {there.foreign} in it that we did not make",
+            "name a `directory` of its own in its table: what we find in ours we remove",
+        )
     missing = [part for part in release.blobs if there.blobs.get(part.sha256) != part.size_bytes]
     new_environment = bool(release.environment) and release.environment not in there.environments
     new_release = release.id not in there.releases
     if not missing and not new_environment and not new_release and there.current == release.id:
-        return
-    _check_space(connector, device, missing, release if new_environment else None)
+        return True
+    _check_space(connector, device, there, missing, release if new_environment else None)
     for part in missing:
         yield Step(f"send {part.name} ({_size(part.size_bytes)})", _sender(connector, device, part), part.size_bytes)
     if new_environment:
@@ -158,9 +185,14 @@ def push(connector: Connector, device: DeviceEntry, release: Release) -> Iterato
     if new_release:
         yield Step(f"check and unpack release {release.id}", lambda progress: _unpack(connector, device, release))
     if there.current != release.id:
+        if release.environment and release.bundle and release.environment not in there.trained:
+            trains = yield from try_runtime(connector, device, release)
+            if not trains:
+                return False
         was = f" (was {there.current})" if there.current else ""
         yield Step(f"switch to release {release.id}{was}", lambda progress: _switch(connector, device, release.id))
     yield Step("remove what no release needs", lambda progress: _done(connector, script(_TIDY, device.directory)))
+    return True
 
 
 def roll_back(connector: Connector, device: DeviceEntry) -> Iterator[Step]:
@@ -187,19 +219,24 @@ def _look(connector: Connector, directory: str) -> _There:
         found.setdefault(kind, []).append(words)
 
     def link(kind: str) -> str:
-        return "".join(word for words in found.get(kind, []) for word in words)
+        return next((word for words in found.get(kind, []) for word in words), "")
 
     return _There(
         link("current"),
         link("previous"),
+        link("foreign"),
         {sha: int(size) for sha, size in found.get("blob", [])},
-        frozenset(name for (name,) in found.get("environment", [])),
+        frozenset(name for (name,) in found.get("ready", [])),
+        frozenset(name for (name,) in found.get("trained", [])),
         frozenset(name for (name,) in found.get("release", [])),
     )
 
 
-def _check_space(connector: Connector, device: DeviceEntry, missing: Sequence[Part], new: Release | None) -> None:
+def _check_space(
+    connector: Connector, device: DeviceEntry, there: _There, missing: Sequence[Part], new: Release | None
+) -> None:
     needed = sum(part.size_bytes * (2 if part.unpack else 1) for part in missing)
+    needed -= sum(min(there.blobs.get(f"{part.sha256}.part", 0), part.size_bytes) for part in missing)
     if new is not None:
         needed += _UNPACKED * sum(part.size_bytes for part in new.wheels)
     free = connector.free_bytes(device.directory)

@@ -14,18 +14,16 @@ from deployment.steps import Step
 __all__ = ["uninstall"]
 
 _LOOK = """
-if [ ! -d "$1" ]; then exit; fi
-for name in current previous releases environments blobs logs run; do
-  if [ -e "$1/$name" ] || [ -L "$1/$name" ]; then echo ours; exit; fi
-done
-[ ! -d "$1/state" ] || echo state
+if [ -d "$1/blobs" ]; then echo ours
+elif [ -d "$1/state" ]; then echo state; fi
 """
 # By name, and never the directory as a whole unless that leaves it empty: somebody may have named their own.
 _REMOVE = """
 root=$1
-rm -rf "$root"/releases "$root"/environments "$root"/blobs "$root"/logs "$root"/run
+rm -rf "$root"/releases "$root"/environments "$root"/logs "$root"/run
 rm -f "$root"/current "$root"/previous "$root"/current.new "$root"/previous.new
 [ "$2" = keep ] || rm -rf "$root/state"
+rm -rf "$root"/blobs  # at last: by it we know that the rest is ours
 """
 _REMOVE_UNIT = """
 unit=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/$1

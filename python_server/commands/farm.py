@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from dataclasses import asdict, replace
@@ -18,6 +19,7 @@ from deployment.device_farm import (
     account,
     collect_phone,
     estimate,
+    find_lost,
     follow,
     is_collected,
     list_devices,
@@ -130,6 +132,8 @@ examples:
                     _follow(operation, options.poll, say)
             except BaseException:
                 # An error or Ctrl-C: what nobody watches must not go on costing money.
+                with contextlib.suppress(FarmError):
+                    operation.record = find_lost(service, operation.record)
                 _stop_all(service, operation.record, folder, say)
                 raise
         if options.json:

@@ -166,38 +166,53 @@ def discover(options: argparse.Namespace) -> int:
         if options.adb and not found and not silent:
             _say(
                 "pocketfleet: no further phone was found; is it plugged in, with USB debugging on? USB needs the "
-                "server of the adb program (adb start-server) or libusb1 (pip install libusb1)"
+                "server of the adb program (adb start-server) or libusb1 (pip install libusb1, apt install "
+                "libusb-1.0-0)"
             )
     return 1 if silent else 0
 
 
 def trust(options: argparse.Namespace) -> int:
     """Trust host keys."""
-    from deployment.known_hosts import KnownHosts, fingerprint
-    from deployment.ssh_login import host_keys
+    from deployment.errors import DeployError
 
     inventory, devices = _chosen(options)
-    trusted = []
+    trusted: list[dict[str, str]] = []
+    failed: list[str] = []
     for device in devices:
-        known = KnownHosts(inventory.known_hosts, device.name)
-        shown = host_keys(device, inventory.known_hosts) if device.connect == "ssh" else ()
-        for host, key in shown:
-            before = known.trusted(host)
-            if key in before:
-                continue
-            print(f"{device.name}: {host} shows {fingerprint(key)}", file=sys.stderr)
-            for old in before:
-                print(f"{device.name}: trusted so far was {fingerprint(old)}", file=sys.stderr)
-            if not options.yes:
-                _ask(device.name)
-            known.trust(host, key)
-            trusted.append({"device": device.name, "host": host, "fingerprint": fingerprint(key)})
+        try:
+            trusted += _trust(device, inventory, ask=not options.yes)
+        except DeployError as error:  # it is off, say; the others are not
+            failed.append(str(error))
     if options.json:
         print(json.dumps(trusted, indent=1))
     else:
         for each in trusted:
             print(f"{each['device']}: trusted {each['host']}")
-    return 0
+    for line in failed:
+        _say(f"pocketfleet: {line}")
+    return 1 if failed else 0
+
+
+def _trust(device: DeviceEntry, inventory: Inventory, *, ask: bool) -> list[dict[str, str]]:
+    """Trust the keys that a device and its jump host show, and return which of them are new."""
+    from deployment.known_hosts import KnownHosts, fingerprint
+    from deployment.ssh_login import host_keys
+
+    known = KnownHosts(inventory.known_hosts, device.name)
+    trusted = []
+    for host, key in host_keys(device, inventory.known_hosts) if device.connect == "ssh" else ():
+        before = known.trusted(host)
+        if key in before:
+            continue
+        _say(f"{device.name}: {host} shows {fingerprint(key)}")
+        for old in before:
+            _say(f"{device.name}: trusted so far was {fingerprint(old)}")
+        if ask:
+            _ask(device.name)
+        known.trust(host, key)
+        trusted.append({"device": device.name, "host": host, "fingerprint": fingerprint(key)})
+    return trusted
 
 
 def _say(sentence: str) -> None:
@@ -309,7 +324,9 @@ def calibrate(options: argparse.Namespace) -> int:
 
 def enrol(options: argparse.Namespace) -> int:
     """Enrol devices' keys."""
+    from deployment.errors import DeployError
     from deployment.managed import managed
+    from python_server.errors import IdentityError
     from python_server.experiment import load_experiment
     from python_server.identity import Identity
 
@@ -323,7 +340,10 @@ def enrol(options: argparse.Namespace) -> int:
             print(f"enrolled {outcome.device} ({outcome.value})")
 
     def work(session: Session) -> str:
-        return identity.enrol(managed(session).public_key(), session.device.name)
+        try:
+            return identity.enrol(managed(session).public_key(), session.device.name)
+        except IdentityError as error:
+            raise DeployError(session.device.name, str(error)) from None
 
     return _each(options, "enrol", lambda inventory: work, show)
 
@@ -364,11 +384,12 @@ def status(options: argparse.Namespace) -> int:
 
 def logs(options: argparse.Namespace) -> int:
     """Print the end of the clients' logs."""
+    from deployment.errors import plain_text
     from deployment.managed import managed
 
     def show(outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
-            for line in outcome.value.splitlines():
+            for line in map(plain_text, outcome.value.splitlines()):
                 print(f"{outcome.device}: {line}" if len(outcomes) > 1 else line)
 
     return _each(options, "logs", lambda inventory: lambda session: managed(session).log(options.lines), show)
@@ -401,6 +422,9 @@ def _short(path: Path | None) -> str:
 
 
 def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in (titles, *rows)) for column in range(len(titles))]
-    for row in (titles, *rows):
+    from deployment.errors import plain_text
+
+    lines = [titles, *([plain_text(text) for text in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
+    for row in lines:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())

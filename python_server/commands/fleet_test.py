@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from deployment import inventory as inventories
+from deployment.errors import DeployError
 from deployment.inventory import load_inventory
+from edge_client.transport.keys import ClientKey
 from python_server.cli import main
 
 FLEET = """
@@ -77,6 +79,8 @@ def test_push_says_what_it_would_do_and_does_it(folder: Path, capsys: pytest.Cap
         (["start", "here"], "here: there is no release on it; run: pocketfleet fleet push --device here"),
         (["enrol", "here"], "here: there is no client on it; run: pocketfleet fleet push --device here"),
         (["discover", "pi:ssh"], "'pi:ssh' is no host; write HOST or HOST:PORT"),
+        (["discover", "[::1]:ssh"], "'[::1]:ssh' is no host; write HOST or HOST:PORT"),
+        (["discover", "pi..local"], "pi..local port 22: "),
     ],
 )
 def test_what_goes_wrong_is_one_line(
@@ -87,6 +91,33 @@ def test_what_goes_wrong_is_one_line(
     assert line.startswith("pocketfleet: ")
     assert message in line
     assert "\n" not in line
+
+
+def test_a_key_that_is_not_the_one_that_was_enrolled(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [ClientKey.load_or_create(folder / f"{number}.pem").public_pem for number in range(2)]
+
+    class Changing:
+        def public_key(self) -> bytes:
+            return keys.pop()
+
+    monkeypatch.setattr("deployment.managed.managed", lambda session: Changing())
+    assert main(["fleet", "enrol", "here"]) == 0
+    assert capsys.readouterr().out.startswith("enrolled here (")
+    assert main(["fleet", "enrol", "here"]) == 1
+    assert capsys.readouterr().err.startswith("pocketfleet: here: another key is enrolled as 'here'; if the device got")
+
+
+def test_what_a_device_says_does_not_steer_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs = folder / "board/logs"
+    logs.mkdir(parents=True)
+    (logs / "client.log").write_bytes(b"\x1b]0;title\x07one\x1b[2J\n\ttwo \xe2\x80\xaeeert\n")
+    assert main(["fleet", "logs", "here"]) == 0
+    assert capsys.readouterr().out == "]0;titleone\n\ttwo eert\n"
+    assert main(["fleet", "status", "here"]) == 0
+    assert capsys.readouterr().out.endswith("two eert\n")
+    assert str(DeployError("here", "it says \x1b[31mno\x1b[0m")) == "here: it says no"
 
 
 def test_passwords_are_asked_for_once_and_before_anything_else(
