@@ -43,6 +43,7 @@ ENTRIES = {
     "mlp": Entry((4,)),
     "sensor_cnn": Entry((128, 6)),
     "sensor_lstm": Entry((32, 6)),
+    "keyboard_lstm": Entry((10,)),
     "small_cnn": Entry(),
     "resnet20": Entry(),
     "resnet18": Entry(),
@@ -175,15 +176,14 @@ def _cuts(network: Any, head: int) -> list[str]:
 def _part(network: Any, bundle: Any, signature: str, first: int, threads: int) -> list[dict[str, Any]]:
     """Rows of one part, one a runtime."""
     from model_export.bundle import BASE, MODEL
-    from model_export.check import _images
+    from model_export.check import check_input
     from model_export.measure import measure_signature
     from model_export.options import Sgd
     from model_export.reference import Reference
     from model_export.tflite_file import foreign_ops
 
     manifest = bundle.manifest
-    scale, offset = np.float32(manifest.input.scale), np.float32(manifest.input.offset)
-    x = _images((manifest.batch_size, *network.input_shape)) * scale + offset
+    x = check_input(network, manifest.batch_size, manifest.input.scale, manifest.input.offset)
     y = np.arange(manifest.batch_size, dtype=np.int32) % CLASSES
     references = {dtype: Reference(network, dtype) for dtype in ("float64", "float32")}
     before = references["float64"].values
