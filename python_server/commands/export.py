@@ -166,11 +166,12 @@ def load_or_build(options: argparse.Namespace) -> tuple[Any, float, float]:
     import model_export
     from model_export.errors import ExportError
 
-    if options.model.endswith(".keras") or Path(options.model).exists():
+    architecture = model_export.ARCHITECTURES.get(options.model)
+    # A folder that is called like an architecture is most likely a bundle of it.
+    if architecture is None and (options.model.endswith(".keras") or Path(options.model).exists()):
         if options.input or options.classes or options.option:
             raise ExportError("--input, --classes and --option are for architectures; a .keras file has its own")
         return model_export.load_keras_model(options.model), 1.0, 0.0
-    architecture = model_export.ARCHITECTURES.get(options.model)
     if architecture is not None and not (options.input and options.classes):
         raise ExportError("an architecture needs --input and --classes, as in --input 32x32x3 --classes 10")
     shape = options.input or (1, 1, 1)
