@@ -20,6 +20,7 @@ What the paper leaves open, and what is done here:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,8 @@ def search(
     DoesNotFitError
         A budget is below what the search can come to, or it did not get there within the passes.
     ExportError
-        The model has nothing to remove, the data do not fit it, or ``folder`` holds the state of another search.
+        The model has nothing to remove, the data do not fit it, training diverges, or ``folder`` holds the state of
+        another search, or of one that has passed a budget which it was not given before.
     """
     bounds = reach(model)
     for budget in budgets:
@@ -120,11 +122,16 @@ def search(
     _check_data(run.network, x, y)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    book = _Book(folder, fingerprint(options, run.state.variables, y))
+    book = _Book(folder, fingerprint(options, run.network, x, y))
     run.state = book.resume(run.state)
-    for budget in budgets:
-        if not book.holds(budget) and budget.allows(bounds.whole):
-            book.note(run.found(budget, frozenset()))
+    met = [budget for budget in budgets if not book.holds(budget) and budget.allows(run.size())]
+    if met and run.state.removed:
+        raise ExportError(
+            f"the search in {folder} stands at {run.size()}, and no longer has the larger architecture that {met[0]} "
+            "affords; choose another folder for this budget"
+        )
+    for budget in met:
+        book.note(run.found(budget, frozenset()))
     while missing := [budget for budget in budgets if not book.holds(budget)]:
         if run.state.passes == options.most_passes:
             raise DoesNotFitError(
@@ -224,6 +231,11 @@ class _Search:
             order = np.random.default_rng([options.seed, state.passes, epoch]).permutation(len(x))
             order = order[: max(len(order) // options.batch_size, 1) * options.batch_size]
             figures = model.fit(x[order], y[order], batch_size=options.batch_size, shuffle=False, verbose=0).history
+            if not math.isfinite(figures["loss"][0]):
+                raise ExportError(
+                    f"the loss is {figures['loss'][0]} in pass {state.passes + 1}, epoch {epoch + 1}; lower the "
+                    "learning rate, or the rate of the channel weights"
+                )
             for node in network.nodes:
                 for path, variable in node.variables.items():
                     state.variables[path][np.ix_(*piece.parts[path])] = variable.numpy()
@@ -312,6 +324,8 @@ def _removable(channels: ChannelMap, weights: dict[int, float], removed: frozens
 def _check_data(network: Network, x: np.ndarray, y: np.ndarray) -> None:
     if x.shape[1:] != network.input_shape or not len(x):
         raise ExportError(f"the samples are {list(x.shape)}; the model takes {['n', *network.input_shape]}")
+    if x.dtype.kind not in "biuf" or not np.isfinite(x).all():
+        raise ExportError("the samples hold values that are infinite or not a number")
     if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
         raise ExportError(f"the labels are {list(y.shape)} {y.dtype}; they have to be one whole number for each sample")
     if y.min() < 0 or y.max() >= network.classes:

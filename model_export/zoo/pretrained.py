@@ -85,7 +85,7 @@ def load_npz(model: Any, path: str | Path) -> None:
         The file is missing or none, or lacks a variable or has it in another shape; the model is unchanged.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise ModelFileError(f"{path}: no such weight file") from None
