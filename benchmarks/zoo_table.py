@@ -71,15 +71,11 @@ def main() -> int:
         print(f"{LEGACY} is not there (scripts/test makes it): no rows for tflite-runtime", file=sys.stderr)
     options.output.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for name in options.networks:
-        if not (options.output / f"{name}.json").exists():
+    results = {name: result_file(options.output, name, options.threads) for name in options.networks}
+    for name, result in results.items():
+        if not result.exists():
             failed += not _start(name, options)
-    rows = [
-        row
-        for name in options.networks
-        if (options.output / f"{name}.json").exists()
-        for row in json.loads((options.output / f"{name}.json").read_text())
-    ]
+    rows = [row for result in results.values() if result.exists() for row in json.loads(result.read_text())]
     table = markdown(rows)
     print(table)
     if options.write:
@@ -87,6 +83,11 @@ def main() -> int:
         before, _, rest = text.partition(BEGIN)
         options.write.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}")
     return 1 if failed else 0
+
+
+def result_file(output: Path, name: str, threads: int) -> Path:
+    """Where the rows of a network are left."""
+    return output / (f"{name}.json" if threads == 1 else f"{name}-{threads}-threads.json")
 
 
 def _start(name: str, options: argparse.Namespace) -> bool:
@@ -163,7 +164,7 @@ def _work(name: str, threads: int, output: Path) -> None:
         row.update(network=name, input="×".join(map(str, entry.shape)), batch=entry.batch)
     temporary = output / f"{name}.part"
     temporary.write_text(json.dumps(rows, indent=1))
-    temporary.replace(output / f"{name}.json")
+    temporary.replace(result_file(output, name, threads))
 
 
 def _cuts(network: Any, head: int) -> list[str]:
