@@ -205,7 +205,7 @@ def _part(network: Any, bundle: Any, signature: str, first: int, threads: int) -
         if not python.exists():
             continue
         run = _Player(python, bundle.path / MODEL)
-        inputs = {"x": x}
+        inputs: dict[str, Any] = {"x": x}
         if signature == "train_head":
             base = _Player(python, bundle.path / BASE)
             inputs = {"features": base([("features", {"x": x})])[0]["features"]}
