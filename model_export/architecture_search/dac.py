@@ -200,7 +200,7 @@ class _Search:
         }
         self.state = State(
             variables={path: variable.numpy() for path, variable in self._variables.items()},
-            weights={name: np.ones(len(axis), np.float32) for name, axis in self._slots.items()},
+            scaled={name: np.full(len(axis), 1 / options.rate, np.float32) for name, axis in self._slots.items()},
         )
 
     def size(self) -> Size:
@@ -223,7 +223,7 @@ class _Search:
             rate=options.rate,
         )
         for name, indices in kept.items():
-            weights_before(model, name).put(state.weights[name][indices])
+            weights_before(model, name).scaled.assign(state.scaled[name][indices])
         _compile(model, network, options)
         for variable, value in zip(model.optimizer.variables, state.optimizer):
             variable.assign(value)
@@ -240,7 +240,7 @@ class _Search:
                 for path, variable in node.variables.items():
                     state.variables[path][np.ix_(*piece.parts[path])] = variable.numpy()
             for name, indices in kept.items():
-                state.weights[name][indices] = weights_before(model, name).values
+                state.scaled[name][indices] = weights_before(model, name).scaled.numpy()
             state.epoch = epoch + 1
             state.optimizer = [np.asarray(variable.numpy()) for variable in model.optimizer.variables]
             keep(state)
@@ -251,7 +251,7 @@ class _Search:
 
     def falling(self) -> list[int]:
         """Return the slots whose weights are at or below the threshold, the smallest first, but for last ones."""
-        weights = slot_weights(self._slots, self.state.weights)
+        weights = slot_weights(self._slots, self._weights())
         low = {slot: weight for slot, weight in weights.items() if weight <= self.options.threshold}
         return _removable(self._channels, low, self.state.removed)
 
@@ -276,13 +276,13 @@ class _Search:
         state.removed = state.removed.union(falling)
         state.passes, state.epoch, state.optimizer = state.passes + 1, 0, []
         if falling:
-            for weights in state.weights.values():
-                weights[:] = 1
+            for scaled in state.scaled.values():
+                scaled[:] = 1 / self.options.rate
 
     def found(self, budget: Budget, more: frozenset[int]) -> Found:
         """Return the architecture without what is gone and ``more``."""
         piece = self._cut(more)
-        fold(piece, self._kernels, self.state.weights)
+        fold(piece, self._kernels, self._weights())
         removed = np.array(sorted(self.state.removed | more), np.int64)
         channels: dict[str, list[int]] = {}
         for group in self._channels.groups:
@@ -291,6 +291,9 @@ class _Search:
                 channels[group.layers[0]] = np.flatnonzero(~np.isin(axis, removed)).tolist()
         size = size_of(read_network(piece.model))
         return Found(budget, size, channels, self.state.passes + 1 if removed.size else 0, piece.model)
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {name: scaled * np.float32(self.options.rate) for name, scaled in self.state.scaled.items()}
 
     def _cut(self, more: frozenset[int]) -> Any:
         for path, variable in self._variables.items():

@@ -35,14 +35,15 @@ class State:
         Slots that are gone, numbered as `model_export.compression.channels` does for the whole model.
     variables
         The whole model's variables by path; those of channels that are left as the training left them.
-    weights
-        Channel weights by the name of the depthwise node, for all channels of the whole model.
+    scaled
+        Variables of the channel weights by the name of the depthwise node, for all channels of the whole model. They
+        are the weights divided by the rate: the weights themselves would not give them back to the last bit.
     optimizer
         The optimizer's variables; none between passes.
     """
 
     variables: dict[str, np.ndarray]
-    weights: dict[str, np.ndarray]
+    scaled: dict[str, np.ndarray]
     passes: int = 0
     epoch: int = 0
     removed: frozenset[int] = frozenset()
@@ -85,7 +86,7 @@ def save(folder: Path, state: State, mark: str) -> None:
     """Replace the state in ``folder``; it is there whole or not at all."""
     arrays: dict[str, Any] = {
         **{f"variable:{path}": value for path, value in state.variables.items()},
-        **{f"weight:{name}": value for name, value in state.weights.items()},
+        **{f"scaled:{name}": value for name, value in state.scaled.items()},
         **{f"optimizer:{i:05d}": value for i, value in enumerate(state.optimizer)},
         "removed": np.array(sorted(state.removed), np.int64),
         "told": np.array(json.dumps({"passes": state.passes, "epoch": state.epoch, "mark": mark})),
@@ -109,18 +110,19 @@ def load(folder: Path, mark: str) -> State | None:
     try:
         with open(path, "rb") as file, np.load(file) as archive:
             told = json.loads(str(archive["told"]))
-            parts: dict[str, dict[str, np.ndarray]] = {"variable": {}, "weight": {}, "optimizer": {}}
-            for name in archive.files:
+            parts: dict[str, dict[str, np.ndarray]] = {"variable": {}, "scaled": {}, "optimizer": {}}
+            same = told["mark"] == mark
+            for name in archive.files if same else ():
                 kind, _, key = name.partition(":")
                 if key:
                     parts[kind][key] = archive[name]
             removed = frozenset(archive["removed"].tolist())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise ExportError(f"{path} is damaged: {error}; remove it to begin anew") from None
-    if told["mark"] != mark:
+    if not same:
         raise ExportError(
             f"{path} is of a search with other settings, another model, other weights or other data; choose another "
             "folder, or remove it"
         )
     optimizer = [value for _, value in sorted(parts["optimizer"].items())]
-    return State(parts["variable"], parts["weight"], told["passes"], told["epoch"], removed, optimizer)
+    return State(parts["variable"], parts["scaled"], told["passes"], told["epoch"], removed, optimizer)
