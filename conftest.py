@@ -20,8 +20,10 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
 
-# Hypothesis fails an example that takes 0.2 s, which on a busy machine any does.
-hypothesis.settings.register_profile("without a clock", deadline=None)
+# Hypothesis fails an example that takes 0.2 s, and ten that are slow to draw, which on a busy machine any are.
+hypothesis.settings.register_profile(
+    "without a clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("without a clock")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

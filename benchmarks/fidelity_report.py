@@ -122,7 +122,10 @@ def bias_test(values: np.ndarray) -> tuple[float, float]:
 def read_runs(output: Path) -> dict[str, dict[int, Seed]]:
     """Read all seeds of which every variant is there, by network and seed; of the longest study in the folder."""
     runs: dict[str, dict[int, Seed]] = {}
-    longest = max(int(path.stem.rpartition("-")[2]) for path in output.glob("*-keras64-*.npz"))
+    lengths = [int(path.stem.rpartition("-")[2]) for path in output.glob("*-keras64-*.npz")]
+    if not lengths:
+        raise SystemExit(f"{output} holds no run in float64 to compare with; make the runs first, without --report")
+    longest = max(lengths)
     for path in sorted(output.glob(f"*-keras64-{longest}.npz")):
         network, seed, _, _ = path.stem.rsplit("-", 3)
         files = {variant: path.with_name(path.name.replace("keras64", variant)) for variant in VARIANTS}

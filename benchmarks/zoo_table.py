@@ -43,6 +43,7 @@ ENTRIES = {
     "mlp": Entry((4,)),
     "sensor_cnn": Entry((128, 6)),
     "sensor_lstm": Entry((32, 6)),
+    "keyboard_lstm": Entry((10,)),
     "small_cnn": Entry(),
     "resnet20": Entry(),
     "resnet18": Entry(),
@@ -70,15 +71,11 @@ def main() -> int:
         print(f"{LEGACY} is not there (scripts/test makes it): no rows for tflite-runtime", file=sys.stderr)
     options.output.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for name in options.networks:
-        if not (options.output / f"{name}.json").exists():
+    results = {name: result_file(options.output, name, options.threads) for name in options.networks}
+    for name, result in results.items():
+        if not result.exists():
             failed += not _start(name, options)
-    rows = [
-        row
-        for name in options.networks
-        if (options.output / f"{name}.json").exists()
-        for row in json.loads((options.output / f"{name}.json").read_text())
-    ]
+    rows = [row for result in results.values() if result.exists() for row in json.loads(result.read_text())]
     table = markdown(rows)
     print(table)
     if options.write:
@@ -86,6 +83,11 @@ def main() -> int:
         before, _, rest = text.partition(BEGIN)
         options.write.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}")
     return 1 if failed else 0
+
+
+def result_file(output: Path, name: str, threads: int) -> Path:
+    """Where the rows of a network are left."""
+    return output / (f"{name}.json" if threads == 1 else f"{name}-{threads}-threads.json")
 
 
 def _start(name: str, options: argparse.Namespace) -> bool:
@@ -162,7 +164,7 @@ def _work(name: str, threads: int, output: Path) -> None:
         row.update(network=name, input="×".join(map(str, entry.shape)), batch=entry.batch)
     temporary = output / f"{name}.part"
     temporary.write_text(json.dumps(rows, indent=1))
-    temporary.replace(output / f"{name}.json")
+    temporary.replace(result_file(output, name, threads))
 
 
 def _cuts(network: Any, head: int) -> list[str]:
@@ -175,15 +177,14 @@ def _cuts(network: Any, head: int) -> list[str]:
 def _part(network: Any, bundle: Any, signature: str, first: int, threads: int) -> list[dict[str, Any]]:
     """Rows of one part, one a runtime."""
     from model_export.bundle import BASE, MODEL
-    from model_export.check import _images
+    from model_export.check import check_input
     from model_export.measure import measure_signature
     from model_export.options import Sgd
     from model_export.reference import Reference
     from model_export.tflite_file import foreign_ops
 
     manifest = bundle.manifest
-    scale, offset = np.float32(manifest.input.scale), np.float32(manifest.input.offset)
-    x = _images((manifest.batch_size, *network.input_shape)) * scale + offset
+    x = check_input(network, manifest.batch_size, manifest.input.scale, manifest.input.offset)
     y = np.arange(manifest.batch_size, dtype=np.int32) % CLASSES
     references = {dtype: Reference(network, dtype) for dtype in ("float64", "float32")}
     before = references["float64"].values
@@ -204,7 +205,7 @@ def _part(network: Any, bundle: Any, signature: str, first: int, threads: int) -
         if not python.exists():
             continue
         run = _Player(python, bundle.path / MODEL)
-        inputs = {"x": x}
+        inputs: dict[str, Any] = {"x": x}
         if signature == "train_head":
             base = _Player(python, bundle.path / BASE)
             inputs = {"features": base([("features", {"x": x})])[0]["features"]}

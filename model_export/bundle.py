@@ -6,6 +6,7 @@ what is loaded, whatever happens to the files in between.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -21,7 +22,7 @@ from typing import Optional, Union
 import numpy as np
 
 from model_export import formats, signing, tensors
-from model_export.errors import BundleAltered, BundleError, BundleFormatError, TensorFileError
+from model_export.errors import BundleAltered, BundleError, BundleFormatError, TargetExistsError, TensorFileError
 from model_export.files import write_atomically
 from model_export.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest
 
@@ -295,13 +296,14 @@ def write_bundle(
 
     Raises
     ------
-    FileExistsError
+    TargetExistsError
         ``path`` exists and may not be replaced.
     OSError
         It could not be written; nothing is left behind.
     """
     target = Path(path)
     check_target(target, overwrite=overwrite)
+    target = target.resolve() if target.is_symlink() else target
     entries = {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
     manifest = replace(manifest, files=entries)
     text = manifest.to_json()
@@ -317,17 +319,31 @@ def write_bundle(
                 file.flush()
                 os.fsync(file.fileno())
         temporary.chmod(0o755)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-            os.replace(target, old)
-            os.replace(temporary, target)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, target)
+        _put(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return Bundle(target, manifest, text)
+    return Bundle(Path(path), manifest, text)
+
+
+def _put(folder: Path, target: Path) -> None:
+    """Rename ``folder`` to ``target``; a folder that is there goes when the new one has its place, or else stays."""
+    if not target.exists():
+        os.replace(folder, target)
+        return
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+    try:
+        os.replace(target, aside / "old")
+        try:
+            os.replace(folder, target)
+        except BaseException:
+            os.replace(aside / "old", target)
+            raise
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.rmdir()
+        raise
+    shutil.rmtree(aside)
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -335,13 +351,13 @@ def check_target(path: Path, *, overwrite: bool) -> None:
 
     Raises
     ------
-    FileExistsError
+    TargetExistsError
         ``path`` exists and may not be replaced.
     """
     is_bundle = (path / MANIFEST).is_file()
     if path.exists() and not (overwrite and is_bundle):
         hint = "; choose another place, or replace it (--overwrite)" if is_bundle else " and is not a bundle"
-        raise FileExistsError(f"{path} exists{hint}")
+        raise TargetExistsError(f"{path} exists{hint}")
 
 
 def _members(path: Path) -> set[str]:

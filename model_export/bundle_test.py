@@ -4,16 +4,19 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_export import signing, tensors
 from model_export.bundle import INITIAL, MANIFEST, MODEL, Bundle, write_bundle
 from model_export.costs import Costs
-from model_export.errors import BundleAltered, BundleError, BundleFormatError
+from model_export.errors import BundleAltered, BundleError, BundleFormatError, SigningKeyError
 from model_export.manifest import FORMAT, InputSpec, Layer, Manifest, Signature, TensorSpec, Variable
 
 KERNEL = Variable("dense/kernel", (2, 3), "float32", True)
@@ -192,6 +195,31 @@ def test_nothing_but_a_bundle_is_ever_replaced(tmp_path: Path, bundle: Bundle) -
     assert sorted(os.listdir(tmp_path)) == ["b", "photos"]
 
 
+def test_a_bundle_behind_a_link_is_replaced_where_it_is(tmp_path: Path, bundle: Bundle) -> None:
+    (tmp_path / "link").symlink_to(bundle.path.name)
+    written = write_bundle(tmp_path / "link", MANIFEST_VALUE, {**FILES, MODEL: b"new"}, overwrite=True)
+    assert written.path == tmp_path / "link"
+    assert (tmp_path / "link").is_symlink()
+    assert Bundle.load(bundle.path).read(MODEL) == b"new"
+
+
+def test_a_bundle_that_cannot_be_replaced_stays(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.replace
+
+    def interrupted(source: os.PathLike[str], target: os.PathLike[str]) -> None:
+        if Path(target) == bundle.path and Path(source).name != "old":
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr("os.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(bundle.path, MANIFEST_VALUE, {**FILES, MODEL: b"new"}, overwrite=True)
+    assert Bundle.load(bundle.path).read(MODEL) == FILES[MODEL]
+    assert os.listdir(tmp_path) == ["b"]
+
+
 def test_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
@@ -222,3 +250,22 @@ def test_private_key_is_for_its_owner_alone(tmp_path: Path) -> None:
     first = signing.load_or_create_key(path)
     assert signing.load_or_create_key(path) == first
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("curve", "password", "message"),
+    [
+        (ec.SECP384R1(), None, "k.pem: the signing key is not an ECDSA P-256 key; make one with: openssl ecparam"),
+        (ec.SECP256R1(), b"secret", "k.pem: the signing key is protected by a password; only plain keys can be used"),
+    ],
+)
+def test_other_keys_do_not_sign(
+    curve: ec.EllipticCurve, password: Optional[bytes], message: str, tmp_path: Path
+) -> None:
+    lock = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    pem = ec.generate_private_key(curve).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock
+    )
+    (tmp_path / "k.pem").write_bytes(pem)
+    with pytest.raises(SigningKeyError, match=message):
+        signing.load_or_create_key(tmp_path / "k.pem")

@@ -5,6 +5,8 @@
     ExportError (ValueError)            the model or the options cannot be exported
     ├── UnsupportedLayerError           a layer that has no trainable form of builtin ops
     ├── ModelFileError                  a file that is not a Keras model, or one that cannot be read
+    ├── SigningKeyError                 what should sign the bundle is no private key of the right kind
+    ├── TargetExistsError (FileExistsError)  something is where the bundle should be
     └── ConversionError                 the converter failed, or the result does not compute what Keras computes
     BundleError (ValueError)            a bundle cannot be used
     ├── BundleFormatError               it is not a bundle, or one of an unknown format
@@ -23,6 +25,8 @@ __all__ = [
     "DoesNotFitError",
     "ExportError",
     "ModelFileError",
+    "SigningKeyError",
+    "TargetExistsError",
     "TensorFileError",
     "UnsupportedLayerError",
 ]
@@ -38,6 +42,14 @@ class UnsupportedLayerError(ExportError):
 
 class ModelFileError(ExportError):
     """A file that is not a Keras model, or one that cannot be read."""
+
+
+class SigningKeyError(ExportError):
+    """What should sign the bundle is no private key of the right kind."""
+
+
+class TargetExistsError(ExportError, FileExistsError):
+    """Something is where the bundle should be, and may not be replaced."""
 
 
 class ConversionError(ExportError):

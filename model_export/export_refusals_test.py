@@ -156,7 +156,7 @@ UNSUPPORTED: list[tuple[Callable[[], Any], str]] = [
         lambda: model_of(L.Embedding(9, 2, mask_zero=True, name="e"), L.GRU(3), L.Dense(3), shape=(4,)),
         "layer 'gru.*' is called with a mask.*mask_zero=False",
     ),
-    (with_operator, r"\(Add\): this type is not supported"),
+    (with_operator, r"\(Add\): it is a bare operation on tensors, not a layer; use a layer in its place"),
     (with_mask, "layer 'masked' is called with a mask"),
     (with_nan, "layer 'bad' .*kernel holds NaN"),
 ]
@@ -201,6 +201,7 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"batch_size": 2.0}, "batch_size is 2.0"),
     ({"trainable": "conv9"}, "no layer is called 'conv9'; the layers are: conv .1., "),
     ({"trainable": "sum"}, "2 tensors cross into layer 'sum'.*layers with one: .*logits"),
+    ({"cuts": "logits"}, r"cuts is 'logits'; give a sequence of layers' names, as in cuts=\['logits'\]"),
     ({"cuts": ["nope"]}, "no layer is called 'nope'"),
     ({"cuts": ["logits", "logits"]}, "cut 'logits' is given twice"),
     ({"cuts": ["conv [1]", "conv (1)"]}, "cut 'conv .1.' does not lie after"),

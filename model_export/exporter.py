@@ -29,6 +29,7 @@ from model_export.optimizers import update_rule
 from model_export.options import CONVOLUTIONS, Adam, Optimizer, Sgd, describe_optimizer
 from model_export.part import PartOf
 from model_export.signatures import TrainableModel, signature_of_cut
+from model_export.signing import public_key
 from model_export.suffix import first_trained, positions_of_cuts
 
 __all__ = ["export"]
@@ -125,8 +126,10 @@ def export(
         The model or an option cannot be exported.
     ConversionError
         The converted model does not compute what Keras computes.
-    FileExistsError
+    TargetExistsError
         ``path`` exists and may not be replaced.
+    SigningKeyError
+        ``signing_key`` is no private key of that kind.
 
     Notes
     -----
@@ -136,6 +139,8 @@ def export(
     if part_of is not None and compression.channels:
         raise ExportError("channels cannot be removed from what is part of another bundle; slice the whole network")
     check_target(Path(path), overwrite=overwrite)
+    if signing_key is not None:
+        public_key(signing_key)  # refuses what cannot sign, before the work is done
     progress("reading the model")
     network = read_network(model)
     files: dict[str, bytes] = {}

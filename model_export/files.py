@@ -19,8 +19,18 @@ def write_atomically(path: Path, data: Union[bytes, bytearray, memoryview], *, m
     Raises
     ------
     OSError
-        The file could not be written; the old one is untouched and nothing is left beside it.
+        The file could not be written, and the error names ``path``; the old one is untouched and nothing is left beside
+        it.
     """
+    try:
+        _write_atomically(path, data, mode)
+    except OSError as error:
+        # The name of the temporary file would tell nobody anything, and a full disk names no file at all.
+        error.filename = os.fspath(path)
+        raise
+
+
+def _write_atomically(path: Path, data: Union[bytes, bytearray, memoryview], mode: int) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -101,15 +101,16 @@ def calibration_input(
         if calibration is not None:
             raise ExportError(f"calibration is for base_format='int8'; {base_format!r} needs none, leave it out")
         return None
-    if calibration is None or not len(calibration):
+    if calibration is None or not np.size(calibration):
         raise ExportError(
             "base_format='int8' needs calibration: some hundred typical samples, in the pixels that devices have "
             "(--calibration FILE.npz, with the samples as x)"
         )
-    if calibration.shape[1:] != network.input_shape:
-        raise ExportError(
-            f"calibration samples are {list(calibration.shape[1:])}, the network takes {list(network.input_shape)}"
-        )
+    shape, dtype = np.shape(calibration), np.asarray(calibration).dtype
+    if shape[1:] != network.input_shape:
+        raise ExportError(f"calibration samples are {list(shape[1:])}, the network takes {list(network.input_shape)}")
+    if dtype.kind not in "biuf":
+        raise ExportError(f"calibration holds {dtype}; it has to be numbers")
     x = np.asarray(calibration, np.float32) * np.float32(scale) + np.float32(offset)
     if not np.isfinite(x).all():
         raise ExportError("calibration holds values that are infinite or not a number")

@@ -74,6 +74,11 @@ def test_export_rounds_the_base_alone(tmp_path: Path) -> None:
         ({"trainable": "head", "base_format": "int4"}, "one of float32, float16, int8"),
         ({"trainable": "head", "base_format": "int8"}, "needs calibration"),
         ({"trainable": "head", "base_format": "int8", "calibration": PIXELS[:, :4]}, r"\[4, 8, 3\], the network takes"),
+        ({"trainable": "head", "base_format": "int8", "calibration": np.float32(1)}, r"are \[\], the network takes"),
+        (
+            {"trainable": "head", "base_format": "int8", "calibration": PIXELS.astype(str)},
+            "holds <U.*; it has to be num",
+        ),
         ({"trainable": "head", "calibration": PIXELS}, "needs none"),
         ({"trainable": "head", "base_format": "int8", "calibration": PIXELS * np.nan}, "infinite or not a number"),
     ],

@@ -152,7 +152,7 @@ def groups(description: dict[str, Any], most: int) -> list[dict[str, Any]]:
 
 
 def render(description: dict[str, Any]) -> str:
-    """Lay out what `describe` returns as text for a terminal."""
+    """Lay out what `describe` returns as text for a terminal; names in it cannot steer the terminal."""
     d = description
     name = {"sgd": "SGD", "adam": "Adam"}.get(d["optimizer"]["name"], d["optimizer"]["name"])
     optimizer = ", ".join(f"{key} {value}" for key, value in d["optimizer"].items() if key != "name" and value)
@@ -206,7 +206,8 @@ def render(description: dict[str, Any]) -> str:
         *([f"base  {', '.join(f'{op} {count}' for op, count in d['base_ops'].items())}"] if d["base_ops"] else []),
         f"files {', '.join(f'{name} {size:,} bytes' for name, size in d['files'].items())}",
     ]
-    return "\n".join(lines)
+    text = "\n".join(lines)
+    return "".join(sign if sign.isprintable() or sign == "\n" else "\ufffd" for sign in text)
 
 
 def _render_parts(d: dict[str, Any]) -> list[str]:

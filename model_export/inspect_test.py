@@ -50,6 +50,7 @@ def test_rendering_is_a_table(bundle: Bundle) -> None:
     assert "12: 0, 1, 2, 3, …, 11" in text
     assert "SGD, momentum 0.9" in text
     assert max(map(len, lines[11:-3])) < 120
+    assert "\x1b" not in render({**describe(bundle), "name": "\x1b]0;mine\x07\x1b[2J", "classes": ["\x1b[8m"]})
 
 
 def test_parts_and_bars(bundle: Bundle) -> None:

@@ -263,6 +263,8 @@ class _Reader:
 
     def _problem(self, layer: Layer, shapes: Optional[tuple[Shape, ...]]) -> Optional[str]:
         rule = RULES.get(type(layer))
+        if rule is None and not isinstance(layer, keras.layers.Layer):
+            return "it is a bare operation on tensors, not a layer; use a layer in its place, such as Add or Rescaling"
         if rule is None:
             return "this type is not supported"
         other = self._seen.setdefault(layer.name, id(layer))

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from model_export.errors import BundleAltered
+from model_export.errors import BundleAltered, SigningKeyError
 from model_export.files import write_atomically
 
 __all__ = [
@@ -35,13 +35,24 @@ class BadSignature(BundleAltered):
 
 
 def load_or_create_key(path: Path) -> bytes:
-    """Return the PEM of the private key at ``path``, made on first use and readable by its owner alone."""
+    """Return the PEM of the private key at ``path``, made on first use and readable by its owner alone.
+
+    Raises
+    ------
+    SigningKeyError
+        The file that is there holds something else.
+    """
     if path.exists():
-        return path.read_bytes()
+        pem = path.read_bytes()
+        try:
+            _private(pem)
+        except SigningKeyError as error:
+            raise SigningKeyError(f"{path}: {error}") from None
+        return pem
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    pem: bytes = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -57,7 +68,13 @@ def publish(path: Path) -> Path:
 
 
 def public_key(private_key: bytes) -> bytes:
-    """Return the PEM of the public key that belongs to a private key's PEM."""
+    """Return the PEM of the public key that belongs to a private key's PEM.
+
+    Raises
+    ------
+    SigningKeyError
+        It is no private key for signing bundles.
+    """
     return _public_pem(_private(private_key).public_key())
 
 
@@ -129,12 +146,19 @@ def fingerprint(public_pem: bytes) -> str:
 
 
 def _private(pem: bytes) -> Any:
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    key = serialization.load_pem_private_key(pem, password=None)
+    way_out = "make one with: openssl ecparam -genkey -noout -name prime256v1"
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except TypeError:  # encrypted, and no password was given
+        raise SigningKeyError("the signing key is protected by a password; only plain keys can be used") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise SigningKeyError(f"the signing key is not the PEM of a private key; {way_out}") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
-        raise ValueError("the signing key is not an ECDSA P-256 key")
+        raise SigningKeyError(f"the signing key is not an ECDSA P-256 key; {way_out}")
     return key
 
 

@@ -84,8 +84,11 @@ def positions_of_cuts(network: Network, cuts: Sequence[str], first: int) -> dict
     Raises
     ------
     ExportError
-        A cut is no layer, is given twice, lies before the trained part or leaves nothing to train.
+        ``cuts`` is one name instead of a sequence of them; or a cut is no layer, is given twice, lies before the
+        trained part or leaves nothing to train.
     """
+    if isinstance(cuts, str):
+        raise ExportError(f"cuts is {cuts!r}; give a sequence of layers' names, as in cuts=[{cuts!r}]")
     positions: dict[str, int] = {}
     for cut in cuts:
         position = network.index(cut)

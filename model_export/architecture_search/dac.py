@@ -20,6 +20,7 @@ What the paper leaves open, and what is done here:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,8 @@ def search(
     DoesNotFitError
         A budget is below what the search can come to, or it did not get there within the passes.
     ExportError
-        The model has nothing to remove, the data do not fit it, or ``folder`` holds the state of another search.
+        The model has nothing to remove, the data do not fit it, training diverges, or ``folder`` holds the state of
+        another search, or of one that has passed a budget which it was not given before.
     """
     bounds = reach(model)
     for budget in budgets:
@@ -120,11 +122,16 @@ def search(
     _check_data(run.network, x, y)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    book = _Book(folder, fingerprint(options, run.state.variables, y))
+    book = _Book(folder, fingerprint(options, run.network, x, y))
     run.state = book.resume(run.state)
-    for budget in budgets:
-        if not book.holds(budget) and budget.allows(bounds.whole):
-            book.note(run.found(budget, frozenset()))
+    met = [budget for budget in budgets if not book.holds(budget) and budget.allows(run.size())]
+    if met and run.state.removed:
+        raise ExportError(
+            f"the search in {folder} stands at {run.size()}, and no longer has the larger architecture that {met[0]} "
+            "affords; choose another folder for this budget"
+        )
+    for budget in met:
+        book.note(run.found(budget, frozenset()))
     while missing := [budget for budget in budgets if not book.holds(budget)]:
         if run.state.passes == options.most_passes:
             raise DoesNotFitError(
@@ -193,7 +200,7 @@ class _Search:
         }
         self.state = State(
             variables={path: variable.numpy() for path, variable in self._variables.items()},
-            weights={name: np.ones(len(axis), np.float32) for name, axis in self._slots.items()},
+            scaled={name: np.full(len(axis), 1 / options.rate, np.float32) for name, axis in self._slots.items()},
         )
 
     def size(self) -> Size:
@@ -216,7 +223,7 @@ class _Search:
             rate=options.rate,
         )
         for name, indices in kept.items():
-            weights_before(model, name).put(state.weights[name][indices])
+            weights_before(model, name).scaled.assign(state.scaled[name][indices])
         _compile(model, network, options)
         for variable, value in zip(model.optimizer.variables, state.optimizer):
             variable.assign(value)
@@ -224,11 +231,16 @@ class _Search:
             order = np.random.default_rng([options.seed, state.passes, epoch]).permutation(len(x))
             order = order[: max(len(order) // options.batch_size, 1) * options.batch_size]
             figures = model.fit(x[order], y[order], batch_size=options.batch_size, shuffle=False, verbose=0).history
+            if not math.isfinite(figures["loss"][0]):
+                raise ExportError(
+                    f"the loss is {figures['loss'][0]} in pass {state.passes + 1}, epoch {epoch + 1}; lower the "
+                    "learning rate, or the rate of the channel weights"
+                )
             for node in network.nodes:
                 for path, variable in node.variables.items():
                     state.variables[path][np.ix_(*piece.parts[path])] = variable.numpy()
             for name, indices in kept.items():
-                state.weights[name][indices] = weights_before(model, name).values
+                state.scaled[name][indices] = weights_before(model, name).scaled.numpy()
             state.epoch = epoch + 1
             state.optimizer = [np.asarray(variable.numpy()) for variable in model.optimizer.variables]
             keep(state)
@@ -239,7 +251,7 @@ class _Search:
 
     def falling(self) -> list[int]:
         """Return the slots whose weights are at or below the threshold, the smallest first, but for last ones."""
-        weights = slot_weights(self._slots, self.state.weights)
+        weights = slot_weights(self._slots, self._weights())
         low = {slot: weight for slot, weight in weights.items() if weight <= self.options.threshold}
         return _removable(self._channels, low, self.state.removed)
 
@@ -264,13 +276,13 @@ class _Search:
         state.removed = state.removed.union(falling)
         state.passes, state.epoch, state.optimizer = state.passes + 1, 0, []
         if falling:
-            for weights in state.weights.values():
-                weights[:] = 1
+            for scaled in state.scaled.values():
+                scaled[:] = 1 / self.options.rate
 
     def found(self, budget: Budget, more: frozenset[int]) -> Found:
         """Return the architecture without what is gone and ``more``."""
         piece = self._cut(more)
-        fold(piece, self._kernels, self.state.weights)
+        fold(piece, self._kernels, self._weights())
         removed = np.array(sorted(self.state.removed | more), np.int64)
         channels: dict[str, list[int]] = {}
         for group in self._channels.groups:
@@ -279,6 +291,9 @@ class _Search:
                 channels[group.layers[0]] = np.flatnonzero(~np.isin(axis, removed)).tolist()
         size = size_of(read_network(piece.model))
         return Found(budget, size, channels, self.state.passes + 1 if removed.size else 0, piece.model)
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {name: scaled * np.float32(self.options.rate) for name, scaled in self.state.scaled.items()}
 
     def _cut(self, more: frozenset[int]) -> Any:
         for path, variable in self._variables.items():
@@ -312,6 +327,8 @@ def _removable(channels: ChannelMap, weights: dict[int, float], removed: frozens
 def _check_data(network: Network, x: np.ndarray, y: np.ndarray) -> None:
     if x.shape[1:] != network.input_shape or not len(x):
         raise ExportError(f"the samples are {list(x.shape)}; the model takes {['n', *network.input_shape]}")
+    if x.dtype.kind not in "biuf" or not np.isfinite(x).all():
+        raise ExportError("the samples hold values that are infinite or not a number")
     if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
         raise ExportError(f"the labels are {list(y.shape)} {y.dtype}; they have to be one whole number for each sample")
     if y.min() < 0 or y.max() >= network.classes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -89,5 +90,13 @@ def build(name: str, input_shape: tuple[int, ...], classes: int, **options: Any)
         raise
     except (ValueError, TypeError) as error:
         raise ExportError(
-            f"{name} cannot be built for input {list(input_shape)}: {str(error).splitlines()[0]}"
+            f"{name} cannot be built for input {list(input_shape)} and {classes} classes: {_reason(error)}"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return one line; the first line of an error inside of a Keras layer only says in which layer."""
+    lines = [re.sub(r"\x1b\[\d+m", "", line).strip() for line in str(error).splitlines()]
+    within = re.fullmatch(r"Exception encountered when calling (\w+)\.call\(\)\.", lines[0]) if lines else None
+    told = [line for line in lines[1 if within else 0 :] if line]
+    return (f"{within[1]}: " if within else "") + (told[0] if told else type(error).__name__)

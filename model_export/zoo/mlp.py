@@ -30,6 +30,8 @@ def mlp(
     keras.Model
         Ends in logits.
     """
+    if layers < 0:
+        raise ValueError(f"layers is {layers}; there cannot be less than none")
     inputs = keras.Input(input_shape)
     x = keras.layers.Flatten(name="flatten")(inputs) if len(input_shape) > 1 else inputs
     for number in range(1, layers + 1):

@@ -23,10 +23,10 @@ def on_base(
     input_shape: tuple[int, ...],
     classes: int,
     *,
+    alpha: float,
     weights: Optional[str],
     hidden: int,
     name: str,
-    **options: Any,
 ) -> Any:
     """Build an application without its top, average pooling, and a head of dense layers.
 
@@ -38,24 +38,28 @@ def on_base(
         Height, width, channels.
     classes
         Number of classes.
+    alpha
+        Width multiplier.
     weights
         Weights of the base: None for random ones; "imagenet" to download them; or an ``.npz`` file, see `load_npz`.
     hidden
         Units of the head's hidden layer; 0 for a head of one layer.
     name
         Of the network; the base is called ``<name>_base``.
-    **options
-        Of the application.
 
     Raises
     ------
     ModelFileError
         The weights cannot be downloaded, or the weight file is missing or does not fit.
+    ValueError
+        ``alpha`` is not above 0, or the application refuses what it is given.
     """
+    if not alpha > 0:
+        raise ValueError(f"alpha is {alpha}; it has to be above 0")
     downloaded = "imagenet" if weights == "imagenet" else None
     try:
         base = application(
-            input_shape, include_top=False, weights=downloaded, pooling="avg", name=f"{name}_base", **options
+            input_shape, include_top=False, weights=downloaded, pooling="avg", name=f"{name}_base", alpha=alpha
         )
     except (ValueError, TypeError):
         raise
@@ -81,7 +85,7 @@ def load_npz(model: Any, path: str | Path) -> None:
         The file is missing or none, or lacks a variable or has it in another shape; the model is unchanged.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise ModelFileError(f"{path}: no such weight file") from None

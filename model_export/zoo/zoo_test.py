@@ -15,6 +15,8 @@ from model_export.network import read_network
 from model_export.suffix import first_trained
 from model_export.zoo.pretrained import load_npz
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "zoo.md"
+
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_architecture_can_be_exported(name: str) -> None:
@@ -24,6 +26,14 @@ def test_architecture_can_be_exported(name: str) -> None:
     assert network.input_shape == shape
     head = network.nodes[first_trained(network, "head") :]
     assert all(type(node.layer) is keras.layers.Dense for node in head)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_architecture_is_documented_and_in_the_table(name: str) -> None:
+    lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
+    row = next(line for line in lines if line.startswith("| `") and f"`{name}`" in line.split("|")[1])
+    assert all(f"`{option}`" in row for option in ARCHITECTURES[name].options)
+    assert any(line.startswith(f"| **{name}**, ") for line in lines)
 
 
 def test_small_cnn_options() -> None:
@@ -111,6 +121,13 @@ def test_sensor_lstm_reads_one_way_or_both() -> None:
         (("sensor_lstm", (8, 3), 5), {"units": ()}, "units needs the size of at least one layer"),
         (("keyboard_lstm", (32, 32, 3), 5), {}, r"keyboard_lstm cannot be built .* a row of words"),
         (("mobilenet_v2", (8, 8, 3), 5), {}, r"mobilenet_v2 cannot be built for input \[8, 8, 3\]"),
+        (("mobilenet_v2", (32, 32, 3), 5), {"alpha": -1}, "mobilenet_v2 cannot be built .*: alpha is -1;"),
+        (("mlp", (4,), 5), {"layers": -1}, "mlp cannot be built .*: layers is -1; there cannot be less than none"),
+        (
+            ("small_cnn", (2, 2, 3), 5),
+            {},
+            r"small_cnn cannot be built for input \[2, 2, 3\] and 5 classes: MaxPooling2D: \w+ .*(size|negative)",
+        ),
         (("mobilenet_v2", (32, 32, 3), 5), {"weights": "/none.npz"}, "/none.npz: no such weight file"),
     ],
 )

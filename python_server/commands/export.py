@@ -7,14 +7,18 @@ import json
 import os
 import re
 import sys
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from model_export.options import Optimizer
     from model_export.part import PartOf
 
-__all__ = ["Export", "input_shape", "load_or_build"]
+__all__ = ["Export", "input_shape", "load_or_build", "read_arrays"]
 
 
 class Export:
@@ -130,7 +134,7 @@ examples:
             compression=_compression(options),
             convolution=options.convolution,
             base_format=options.base_format,
-            calibration=_samples(options.calibration),
+            calibration=options.calibration and read_arrays(options.calibration, "--calibration", "x")[0],
             name=options.name,
             classes=options.class_names.split(",") if options.class_names else None,
             input_scale=scale if options.scale is None else options.scale,
@@ -166,11 +170,12 @@ def load_or_build(options: argparse.Namespace) -> tuple[Any, float, float]:
     import model_export
     from model_export.errors import ExportError
 
-    if options.model.endswith(".keras") or Path(options.model).exists():
+    architecture = model_export.ARCHITECTURES.get(options.model)
+    # A folder that is called like an architecture is most likely a bundle of it.
+    if architecture is None and (options.model.endswith(".keras") or Path(options.model).exists()):
         if options.input or options.classes or options.option:
             raise ExportError("--input, --classes and --option are for architectures; a .keras file has its own")
         return model_export.load_keras_model(options.model), 1.0, 0.0
-    architecture = model_export.ARCHITECTURES.get(options.model)
     if architecture is not None and not (options.input and options.classes):
         raise ExportError("an architecture needs --input and --classes, as in --input 32x32x3 --classes 10")
     shape = options.input or (1, 1, 1)
@@ -237,19 +242,37 @@ def _optimizer(options: argparse.Namespace) -> Optimizer:
     return choices.Adam(**given, **shared) if options.optimizer == "adam" else choices.Sgd(**given, **shared)
 
 
-def _samples(path: Optional[Path]) -> Any:
-    """Read the array ``x`` of an ``.npz`` file."""
+def read_arrays(path: Path, option: str, *names: str) -> tuple[np.ndarray, ...]:
+    """Read arrays of numbers by name from the ``.npz`` file that ``option`` of the command line gave.
+
+    Raises
+    ------
+    ExportError
+        It is no such file, or holds no such arrays; the message names the option and the file.
+    """
     import numpy as np
 
     from model_export.errors import ExportError
 
-    if path is None:
-        return None
     try:
-        with np.load(path) as archive:
-            return archive["x"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ExportError(f"--calibration {path}: not an .npz file with samples as x: {error}") from None
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = tuple(archive[name] for name in names)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        wanted = " and ".join(names)
+        raise ExportError(f"{option} {path}: not an .npz file with arrays of numbers {wanted}: {error}") from None
+    for name, array in zip(names, arrays):
+        if array.dtype.kind not in "biuf":
+            raise ExportError(f"{option} {path}: {name} holds {array.dtype}; it has to be numbers")
+    return arrays
 
 
 def input_shape(text: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The compression options of ``pocketfleet export``."""
+"""The options of ``pocketfleet export`` and ``inspect``, above all those of compression."""
 
 from __future__ import annotations
 
@@ -32,6 +32,37 @@ def test_compression_options_reach_the_bundle(tmp_path: Path, capsys: pytest.Cap
     }
     assert main(["inspect", str(tmp_path / "b")]) == 0
     assert "compression  prune_channels 0.2, prune 0.5" in capsys.readouterr().out
+
+
+def test_a_folder_called_like_an_architecture_is_no_keras_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlp").mkdir()
+    assert main([*MLP, "-o", "mlp"]) == 1
+    assert capsys.readouterr().err == "pocketfleet: mlp exists and is not a bundle\n"
+    assert main([*MLP, "-o", "other", "--momentum", "2"]) == 1
+    assert "momentum is 2.0" in capsys.readouterr().err
+
+
+def test_what_cannot_sign_is_refused_by_its_name_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "key.pem"
+    key.write_bytes(b"my key")
+    assert main([*MLP[:-1], "--sign", str(key), "-o", str(tmp_path / "b")]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"pocketfleet: {key}: the signing key is not the PEM of a private key; make one with: ")
+    assert told.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["key.pem"]
+
+
+@pytest.mark.parametrize("option", ["--memory", "--step", "--times-slower"])
+def test_limits_to_inspect_are_above_zero(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as status:
+        main(["inspect", "b", option, "0"])
+    assert status.value.code == 2
+    assert f"argument {option}: '0' is not a number above 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

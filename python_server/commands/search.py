@@ -9,11 +9,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from python_server.commands.export import input_shape, load_or_build
+from python_server.commands.export import input_shape, load_or_build, read_arrays
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from model_export.architecture_search import Budget, Found, Reach
 
 __all__ = ["Search"]
@@ -89,14 +87,15 @@ examples:
             raise ExportError("give at least one --budget, as in --budget macs=20M,parameters=500k")
         budgets = [Budget.parse(text) for text in options.budget]
         settings = SearchOptions(**{field.name: getattr(options, field.name) for field in fields(SearchOptions)})
+        if options.data is None and not options.dry_run:
+            raise ExportError("the search trains on reference data: give --data FILE.npz with pixels x and labels y")
+        arrays = () if options.dry_run else read_arrays(options.data, "--data", "x", "y")
         keras.utils.set_random_seed(options.seed)  # so that an architecture has the same weights when it is resumed
         model, scale, offset = load_or_build(options)
         if options.dry_run:
             _compare(reach(model), budgets)
             return 0
-        if options.data is None:
-            raise ExportError("the search trains on reference data: give --data FILE.npz with pixels x and labels y")
-        x, y = _data(options.data)
+        x, y = arrays
         scale = scale if options.scale is None else options.scale
         offset = offset if options.offset is None else options.offset
         found = search(
@@ -138,15 +137,3 @@ def _float32(number: float) -> Any:
     import numpy as np
 
     return np.float32(number)
-
-
-def _data(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    import numpy as np
-
-    from model_export.errors import ExportError
-
-    try:
-        with np.load(path) as archive:
-            return archive["x"], archive["y"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ExportError(f"--data {path}: not an .npz file with samples x and labels y: {error}") from None
