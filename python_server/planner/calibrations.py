@@ -191,9 +191,6 @@ def _calibrated(entry: Mapping[str, Any]) -> Calibrated:
     steps = measured["steps"]
     if "" not in steps:
         raise ValueError("there is no time of a whole step")
-    for sample in measured["power"]:
-        if not {"wall_s", "cpu_s", "energy_j", "method", "source", "threads"} <= set(sample):
-            raise ValueError("a sample of power lacks a figure")
     exported = entry.get("exported_ms", {})
     exported_ms = _number(exported.get("train_head", exported.get("train", 0.0)))
     weights_ms = _number(measured["set_weights"]["ms"]) + _number(measured["get_weights"]["ms"])
@@ -213,8 +210,25 @@ def _calibrated(entry: Mapping[str, Any]) -> Calibrated:
         round_trip_s=_number(link.get("round_trip_s", 0.0)),
         link_method=str(link.get("method", "")),
         times_slower=_number(steps[""]["ms"]) / exported_ms if exported_ms else None,
-        power=tuple(dict(sample) for sample in measured["power"]),
+        power=tuple(_sample(each) for each in measured["power"]),
     )
+
+
+def _sample(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a sample of power, with every figure a number."""
+    wall_s, threads = _number(told["wall_s"]), told["threads"]
+    if not wall_s or isinstance(threads, bool) or not isinstance(threads, int):
+        raise ValueError("a sample of power is of no time, or of no number of threads")
+    return {
+        **told,
+        "wall_s": wall_s,
+        "cpu_s": _number(told["cpu_s"]),
+        "energy_j": _number(told["energy_j"]),
+        "idle_j": None if told.get("idle_j") is None else _number(told["idle_j"]),
+        "method": str(told["method"]),
+        "source": str(told["source"]),
+        "threads": threads,
+    }
 
 
 def _number(value: object) -> float:

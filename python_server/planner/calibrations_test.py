@@ -85,6 +85,23 @@ def test_figures_that_make_no_sense_are_not_written(tmp_path: Path) -> None:
     assert not (tmp_path / "c.json").exists()
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"wall_s": 0.0}, {"cpu_s": "a"}, {"energy_j": -1.0}, {"idle_j": "b"}, {"threads": 1.5}, {"threads": None}]
+)
+def test_a_sample_of_power_that_is_none_is_refused(wrong: dict[str, Any], tmp_path: Path) -> None:
+    made = entry()
+    made["measured"]["power"] = [{**power(3, 1), **wrong}]
+    with pytest.raises(PlanError, match="pi: its figures make no sense"):
+        Calibrations(tmp_path / "c.json").add([made])
+
+
+def test_a_sample_without_idle_power_is_one(tmp_path: Path) -> None:
+    made = entry()
+    made["measured"]["power"] = [{key: value for key, value in power(3, 1).items() if key != "idle_j"}]
+    Calibrations(tmp_path / "c.json").add([made])
+    assert Calibrations(tmp_path / "c.json").of("pi")[0].counted_power[0]["idle_j"] is None
+
+
 def test_power_is_fitted_to_what_was_measured_alone(tmp_path: Path) -> None:
     def fitted(*samples: dict[str, Any]) -> Any:
         made = entry()
