@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -132,33 +133,30 @@ def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Train
             "no bundle: give one with --bundle, or with --trust the public key that must have signed what the server "
             "sends"
         )
-    meter = find_meter(options.profile, source=options.energy)
-    worker = Worker(
-        bundle,
-        options.data,
-        test_data=options.test_data,
-        name=options.name,
-        processor=options.processor,
-        profile=options.profile,
-        meter=meter,
-        num_threads=options.threads,
-        cache_features=not options.no_feature_cache,
-        feature_cache=(
-            FeatureCache(options.state / "features", limit_bytes=options.feature_cache_mb << 20)
-            if options.feature_cache_mb
-            else None
-        ),
-        trusted_key=trusted_key,
-        local_weights=LocalWeights(options.state / "weights"),
-        make_trainer=make_trainer or Trainer,
-    )
-    try:
+    with contextlib.closing(find_meter(options.profile, source=options.energy)) as meter:
+        worker = Worker(
+            bundle,
+            options.data,
+            test_data=options.test_data,
+            name=options.name,
+            processor=options.processor,
+            profile=options.profile,
+            meter=meter,
+            num_threads=options.threads,
+            cache_features=not options.no_feature_cache,
+            feature_cache=(
+                FeatureCache(options.state / "features", limit_bytes=options.feature_cache_mb << 20)
+                if options.feature_cache_mb
+                else None
+            ),
+            trusted_key=trusted_key,
+            local_weights=LocalWeights(options.state / "weights"),
+            make_trainer=make_trainer or Trainer,
+        )
         if options.cool_down_c is not None:
             cool_down(options.cool_down_c)
         meter.measure_idle(options.idle_baseline)
         run_client(config, worker.handle, on_phase=worker.phases.enter)
-    finally:
-        meter.close()
 
 
 def _parser() -> argparse.ArgumentParser:
