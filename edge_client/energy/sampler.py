@@ -14,6 +14,7 @@ __all__ = ["Sampler"]
 
 _SLEPT_S = 1.0
 _SET_S = 2.0
+_LOOK_S = 0.5
 
 
 class Sampler:
@@ -112,7 +113,10 @@ class Sampler:
 
     def _watch_clocks(self, now: float) -> None:
         """Notice that the device slept, or that its clock was set, since the last reading."""
-        offsets = (_boottime() - time.monotonic(), time.time() - time.monotonic())
+        start = time.monotonic()
+        offsets = (_boottime() - start, time.time() - start)
+        if time.monotonic() - start > _LOOK_S:
+            return  # something else ran between one clock and the other, so their difference says nothing
         if self._offsets is not None:
             slept = offsets[0] - self._offsets[0]
             moved = offsets[1] - self._offsets[1] - slept

@@ -50,6 +50,7 @@ class Meter:
     def __init__(self, link: Path) -> None:
         self.answers: Sequence[Sequence[bytes]] = ((),)
         self.requests = 0
+        self._answered = threading.Semaphore(0)
         self._link = link
         self.plug()
 
@@ -69,7 +70,9 @@ class Meter:
                 os.close(descriptor)
 
     def let_it_arrive(self) -> None:
-        """Wait until something lies unread at the reader's end; it may have been read already."""
+        """Wait until the next request is answered to the end, and something lies unread at the reader's end; or was
+        read already."""
+        self._answered.acquire()
         select.select([self._far], [], [], 1.0)
 
     def _serve(self) -> None:
@@ -85,6 +88,7 @@ class Meter:
                     os.write(self._near, piece)
                     # Let the reader run, so that it may see the piece alone.
                     time.sleep(0.002)
+                self._answered.release()
 
 
 @pytest.fixture
