@@ -64,7 +64,7 @@ def test_powers_of_each_release(line: str, powers: dict[str, float]) -> None:
     assert powers_of(line) == pytest.approx(powers)
 
 
-def tool(root: Path, line: str, then: str = "exec sleep 60") -> Path:
+def tool(root: Path, line: str, then: str = "exec sleep 600") -> Path:
     """A ``tegrastats`` that says one line and then does something else."""
     file = root / "usr/bin/tegrastats"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from edge_client.cli import main
-from edge_client.energy import find_meter
+from edge_client.energy import find, find_meter
 from edge_client.energy.meter import SampledMeter
 from edge_client.energy.rig_test import Clock
 from edge_client.energy.source import ReadingError
@@ -272,7 +272,10 @@ def test_ports_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         find_usb_meter("/dev/rfcomm0")
 
 
-def test_the_command_shows_it(meter: Meter, port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_shows_it(
+    meter: Meter, port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(find, "find_usb_meter", lambda device: patient(device) if device else find_usb_meter(device))
     meter.answers = [[answer(UM25C, 5100, 6000, 3060)]]
     assert main(["meter", "--energy", f"usb-meter:{port}", "--seconds", "0.05", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
