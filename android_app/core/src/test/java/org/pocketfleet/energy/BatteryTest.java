@@ -1,6 +1,7 @@
 package org.pocketfleet.energy;
 
 import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertNotNull;
 import static org.junit.Assert.assertNull;
 import static org.junit.Assert.assertTrue;
 
@@ -271,6 +272,8 @@ public class BatteryTest {
               return sample((double) i, -unit[0] * (500 + i % 7), NONE, false);
             },
             1);
+    // Two intervals: one has a reading more or less than another, and the unit is what most are in.
+    assertNotNull(ticks.interval(meter));
     assertTrue(ticks.interval(meter).source().contains("µA"));
     unit[0] = 1;
     assertNull(ticks.interval(meter));
