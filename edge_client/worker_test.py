@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge_client.energy import COVERS, METHODS
+from device_profiles import PowerModel
+from edge_client.energy import COVERS, METHODS, SampledMeter, find_meter
+from edge_client.energy.model import ModelSource
+from edge_client.energy.rig_test import Clock
 from edge_client.errors import DivergedError, NoLocalWeightsError, TaskError, WeightsError
 from edge_client.local_weights import LocalWeights
 from edge_client.records import EVALUATE, QUERY, TRAIN, Scalar, Task
@@ -25,6 +28,7 @@ def worker(digits_bundle: Path, digits: Digits, tmp_path: Path) -> Worker:
         test_data=digits.save_test(tmp_path / "test.npz"),
         name="pi",
         processor="cpu",
+        meter=find_meter(source="model"),
         num_threads=1,
     )
 
@@ -78,6 +82,8 @@ def test_joules_of_the_phases_around_a_task(worker: Worker) -> None:
     second = worker.handle(Task(EVALUATE, start)).metrics
     assert [second[key] > 0 for key in keys] == [True] * 6
     assert second["energy-j"] >= second["energy-idle-j"] > 0
+    assert [second[f"{phase}-coverage"] for phase in (*phases, "energy")] == [1.0] * 4
+    assert [second[f"{phase}-uncertainty-j"] for phase in (*phases, "energy")] == [-1.0] * 4, "of a model"
     worker.phases.enter("upload")
     asked = worker.handle(Task(QUERY))
     assert asked.metrics["previous-upload-energy-j"] > 0
@@ -86,12 +92,32 @@ def test_joules_of_the_phases_around_a_task(worker: Worker) -> None:
     assert [third[key] for key in keys] == [-1.0] * 6
 
 
-def test_a_task_that_failed_leaves_no_joules_to_the_next(worker: Worker) -> None:
+def test_a_task_that_failed_leaves_no_joules_to_the_next(
+    digits_bundle: Path, digits: Digits, tmp_path: Path, clock: Clock
+) -> None:
+    """A watt by a clock that goes ten seconds a step."""
+    steps = []
+
+    def step(done: int, planned: int) -> None:
+        clock.now += 10.0
+        steps.append(done)
+
+    model = ModelSource(PowerModel(1.0, 0.0, "a test"), wall=clock, cpu=lambda: 0.0)
+    worker = Worker(
+        digits_bundle,
+        digits.save(tmp_path / "train.npz", slice(0, 100)),
+        meter=SampledMeter(model, clock=clock),
+        num_threads=1,
+        on_step=step,
+    )
     start = worker.trainer.bundle.initial()
     with pytest.raises(DivergedError):
         worker.handle(Task(TRAIN, start, {"epochs": 20, "learning-rate": 1e38}))
+    assert steps
+    steps.clear()
     metrics = worker.handle(Task(TRAIN, start, {"steps": 1})).metrics
-    assert metrics["energy-idle-j"] == pytest.approx(metrics["train-s"], rel=0.5), "the generic model: 1 W when idle"
+    assert metrics["energy-j"] == pytest.approx(10.0 * len(steps), rel=1e-3)
+    assert steps
 
 
 def test_weights_that_are_no_numbers_are_not_sent(worker: Worker) -> None:
