@@ -11,6 +11,7 @@ from edge_client.energy import COVERS, EXCLUDED, METHODS
 from edge_client.records import (
     BATTERY_AT,
     DOWNLOAD_ENERGY,
+    DOWNLOAD_S,
     ENERGY_COVERS,
     ENERGY_FLAGS,
     ENERGY_METHOD,
@@ -25,6 +26,7 @@ from python_server.run_rows import (
     BATTERY,
     ENERGY,
     ENERGY_EXCLUDED,
+    EVALUATION_DOWNLOAD,
     TEMPERATURE,
     MeasurementRow,
 )
@@ -33,6 +35,7 @@ from python_server.tasks import Answer
 __all__ = [
     "condition_rows",
     "energy_rows",
+    "evaluation_download_rows",
     "merged",
     "number_in",
     "upload_energy_row",
@@ -105,6 +108,14 @@ def condition_rows(number: int, device: str, answer: Answer) -> list[Measurement
                 method = "measured"
             rows.append(MeasurementRow(number, device, quantity, value, unit, source, method, {"at": at}))
     return rows
+
+
+def evaluation_download_rows(number: int, device: str, answer: Answer) -> list[MeasurementRow]:
+    """Return how long an evaluation's download took, if the device tells."""
+    seconds = number_in(answer.metrics, DOWNLOAD_S)
+    if seconds is None:
+        return []
+    return [MeasurementRow(number, device, EVALUATION_DOWNLOAD, seconds, "s", "device's clock", "measured")]
 
 
 def merged(rows: Iterable[MeasurementRow]) -> list[MeasurementRow]:
