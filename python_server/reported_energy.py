@@ -22,6 +22,7 @@ from edge_client.records import (
     WAIT_ENERGY,
 )
 from edge_client.records import ENERGY as ENERGY_METRICS
+from python_server.energy_figures import PRECEDENCE
 from python_server.run_rows import (
     BATTERY,
     ENERGY,
@@ -121,7 +122,8 @@ def evaluation_download_rows(number: int, device: str, answer: Answer) -> list[M
 def merged(rows: Iterable[MeasurementRow]) -> list[MeasurementRow]:
     """Return rows with those of the same round, device and phase of energy added up, as of two downloads in a round.
 
-    What is added to a figure that does not count does not count either.
+    What is added to a figure that does not count does not count either. Figures of two methods are not added up: the
+    better one stands alone, and says what is left out of it.
     """
     found: dict[tuple[object, ...], MeasurementRow] = {}
     for row in rows:
@@ -133,6 +135,10 @@ def merged(rows: Iterable[MeasurementRow]) -> list[MeasurementRow]:
 
 def _sum(a: MeasurementRow, b: MeasurementRow) -> MeasurementRow:
     """Return the sum of two figures; of rate and coverage the worse, as their seconds are not told."""
+    if a.method != b.method:
+        kept, other = sorted((a, b), key=lambda row: (row.quantity == ENERGY_EXCLUDED, PRECEDENCE.index(row.method)))
+        flag = f"{other.value:.3g} J of another task of the round are left out: they were {other.method}"
+        return replace(kept, info={**kept.info, "flags": [*kept.info["flags"], flag]})
     info = {**a.info, "flags": list(dict.fromkeys([*a.info["flags"], *b.info["flags"]]))}
     for key, together in (("idle_j", sum), ("uncertainty_j", sum), ("rate_hz", min), ("coverage", min)):
         both = (a.info[key], b.info[key])

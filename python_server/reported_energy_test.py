@@ -127,6 +127,19 @@ def test_a_rounds_two_tasks_make_one_row_a_phase() -> None:
     assert (rows[2].info["idle_j"], rows[2].info["flags"]) == (None, ["the battery"])
 
 
+def test_a_rounds_two_tasks_of_two_methods_are_not_added_up() -> None:
+    """An evaluation too short for the gauge that saw the training, say."""
+    flags = {"energy-flags": ""}
+    train = energy_rows(1, "d", answer({"energy-download-j": 1.5}, **{"energy-method": "battery"}, **flags), "train")
+    evaluate = energy_rows(
+        1, "d", answer({"energy-download-j": 7.0}, **{"energy-method": "modelled"}, **flags), "evaluate"
+    )
+    for rows in ([*train, *evaluate], [*evaluate, *train]):
+        (download,) = [row for row in merged(rows) if row.info["phase"] == "download"]
+        assert (download.value, download.method) == (1.5, "battery")
+        assert download.info["flags"] == ["7 J of another task of the round are left out: they were modelled"]
+
+
 def test_conditions() -> None:
     metrics = {"temperature-start-c": 41.5, "temperature-end-c": -1.0, "battery-start-percent": 80.0}
     told = Answer(1, metrics={**metrics, "battery-end-percent": 79.5}, info={"temperature-source": "battery"})
