@@ -122,7 +122,7 @@ class Table:
         try:
             return datetime.fromisoformat(text).timestamp()
         except ValueError:
-            raise TraceError(f"line {line}, column '{self.header[place]}': '{text[:30]}' is no number") from None
+            raise TraceError(f"line {line}, column '{self.header[place]}': {text[:30]!r} is no number") from None
 
 
 def open_table(path: Path) -> Table:

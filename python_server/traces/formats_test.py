@@ -138,6 +138,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         ("time,power\n", "it holds no readings"),
         ("time,power\n0,1\n", "fewer than two readings"),
         ("time,power\n0,1\n1,x\n", "line 3, column 'power': 'x' is no number"),
+        ('time,power\n0,1\n1,"2\n2,3\n', r"line 3, column 'power': '2\\n2,3' is no number"),
         ("time,power\n0,1\n2,1\n1,1\n", r"time goes back from 2.000000 to 1.000000 s at reading 3"),
         ("time,power\n0,1\n,1\n2,1\n", "reading 2 has no time"),
         ("time,power\n0,\n1,\n2,1\n", "no stretch of time in which power is known"),
