@@ -156,20 +156,27 @@ class Calibrations:
         Raises
         ------
         PlanError
-            An entry lacks a figure; nothing is written then.
+            An entry lacks a figure, and is left out; the others are written.
         """
+        problems, before = [], self._entries
         for entry in entries:
             try:
                 new = _calibrated(entry)
+                json.dumps(entry, allow_nan=False)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise PlanError(f"{entry.get('device')}: its figures make no sense: {error!r}") from None
+                problems.append(f"{entry.get('device')}: its figures make no sense: {error!r}")
+                continue
             key = (new.device, new.bundle, new.threads)
             kept = [i for i, old in enumerate(self._read) if (old.device, old.bundle, old.threads) != key]
             self._entries = [*(self._entries[i] for i in kept), dict(entry)]
             self._read = [*(self._read[i] for i in kept), new]
-        assert self.path is not None
-        content = {"format": _FORMAT, "calibrations": self._entries}
-        write_atomically(self.path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        if self._entries is not before:
+            assert self.path is not None
+            content = {"format": _FORMAT, "calibrations": self._entries}
+            text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+            write_atomically(self.path, text.encode() + b"\n")
+        if problems:
+            raise PlanError("; ".join(problems))
 
     def include(self, entries: Iterable[Calibrated]) -> None:
         """Take in what is known of devices from elsewhere; it is not written."""

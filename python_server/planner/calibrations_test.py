@@ -83,6 +83,12 @@ def test_figures_that_make_no_sense_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="pi: its figures make no sense"):
         Calibrations(tmp_path / "c.json").add([entry(step_ms=-1)])
     assert not (tmp_path / "c.json").exists()
+    old, hot = entry("old"), entry("hot")
+    del old["measured"]["features"]
+    hot["measured"]["temperature_end_c"] = float("nan")
+    with pytest.raises(PlanError, match=r"^old: its figures make no sense: KeyError\('features'\); hot: its figures "):
+        Calibrations(tmp_path / "c.json").add([entry("nano"), old, hot, entry("pi")])
+    assert Calibrations(tmp_path / "c.json").devices == {"nano", "pi"}, "minutes of other devices' work are not lost"
 
 
 @pytest.mark.parametrize(
