@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from edge_client.energy import Energy, Phases, SampledMeter, sampler
 from edge_client.energy.figure import added_up
 from edge_client.energy.model import ModelSource
 from edge_client.energy.rig_test import Clock, Scripted
-from edge_client.energy.source import About, Accuracy
+from edge_client.energy.source import About, Accuracy, PowerSource, ReadingError
 
 WATTS = About("test", "a test", "measured", "board", most_w=50.0)
 
@@ -200,6 +201,44 @@ def test_a_thread_reads_by_itself_and_ends() -> None:
     meter.close()
     assert source.closed
     assert not thread.is_alive()
+
+
+class OutOfReach(PowerSource):
+    """A meter whose first reading waits, in vain, until the test lets it fail."""
+
+    about = WATTS
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.asked, self.over = threading.Event(), threading.Event()
+        self.readers: list[str] = []
+        self.failed = 0
+
+    def read(self) -> float:
+        """Wait and fail."""
+        self.readers.append(threading.current_thread().name)
+        self.asked.set()
+        self.over.wait(20)
+        self._clock.now += 5.0
+        self.failed += 1
+        raise ReadingError("no answer")
+
+
+def test_work_does_not_wait_for_a_meter_that_is_out_of_reach(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler, "_PATIENCE_S", 0.05)
+    source = OutOfReach(clock)
+    meter = SampledMeter(source, clock=clock, cpu=lambda: 0.0)
+    meter.sampler.start()
+    source.asked.wait()
+    meter.mark()
+    assert not source.failed, "it returned while the thread still waited"
+    source.over.set()
+    while not meter.sampler._unreachable:
+        time.sleep(0.001)
+    with meter:
+        pass
+    assert set(source.readers) == {"energy"}, "who marks does not wait for what has just failed"
+    meter.close()
 
 
 def test_phases_are_cut_from_one_series(clock: Clock) -> None:
