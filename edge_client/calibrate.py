@@ -6,6 +6,7 @@ then, by a quota of processor time for one, costs what it costs on average, and 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -97,20 +98,18 @@ def calibrate(
     evaluate = timed(lambda: trainer.evaluate(x, y), seconds / 4)
     set_weights = timed(lambda: trainer.set_weights(weights), seconds / 10)
     get_weights = timed(trainer.weights, seconds / 10)
-    own_meter = find_meter(profile, source=source) if meter is None else None
-    meter = own_meter or meter
-    assert meter is not None
-    say("power when idle")
-    samples = [_power(meter, 0, lambda: time.sleep(seconds * _IDLE_SHARE))]
-    for count in dict.fromkeys([threads or 0, *thread_counts]):
-        say(f"power with {count or 'the usual'} threads")
-        own = trainer if count == (threads or 0) else make_trainer(loaded, num_threads=count)
-        step = stepper(own, "")
-        step()
-        work = functools.partial(_for_seconds, step, seconds)
-        samples.append(_power(meter, count or default_threads(own.runtime), work))
-    if own_meter is not None:
-        own_meter.close()
+    with contextlib.ExitStack() as stack:
+        if meter is None:
+            meter = stack.enter_context(contextlib.closing(find_meter(profile, source=source)))
+        say("power when idle")
+        samples = [_power(meter, 0, lambda: time.sleep(seconds * _IDLE_SHARE))]
+        for count in dict.fromkeys([threads or 0, *thread_counts]):
+            say(f"power with {count or 'the usual'} threads")
+            own = trainer if count == (threads or 0) else make_trainer(loaded, num_threads=count)
+            step = stepper(own, "")
+            step()
+            work = functools.partial(_for_seconds, step, seconds)
+            samples.append(_power(meter, count or default_threads(own.runtime), work))
     return Calibration(
         bundle=loaded.sha256,
         model=manifest.name,
@@ -192,6 +191,9 @@ def _power(meter: EnergyMeter, threads: int, work: Callable[[], object]) -> Opti
     if energy is None:
         return None
     excluded = "; ".join(energy.flags) if energy.excluded else ""
+    # Joules stand for the seconds that were seen; as much is taken for the others.
+    seen = energy.coverage or 1.0
+    idle_j = None if energy.idle_j is None else energy.idle_j / seen
     return PowerSample(
-        threads, wall_s, cpu_s, energy.gross_j, energy.idle_j, energy.method, energy.source, energy.covers, excluded
+        threads, wall_s, cpu_s, energy.gross_j / seen, idle_j, energy.method, energy.source, energy.covers, excluded
     )

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
+from edge_client.arguments import number, whole
 from edge_client.energy.command import add_energy_options
 from edge_client.errors import SettingsError
 
@@ -29,10 +30,10 @@ def add_calibrate_command(commands: argparse._SubParsersAction[argparse.Argument
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="what to train, directory or zip")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="threads for training (default: the fastest)")
+    parser.add_argument("--threads", type=whole(1), metavar="N", help="threads for training (default: the fastest)")
     parser.add_argument(
         "--power-threads",
-        type=_positive,
+        type=whole(1),
         nargs="*",
         default=(),
         metavar="N",
@@ -40,7 +41,11 @@ def add_calibrate_command(commands: argparse._SubParsersAction[argparse.Argument
     )
     add_energy_options(parser)
     parser.add_argument(
-        "--seconds", type=float, default=2.0, metavar="S", help="for each figure (default: %(default)g)"
+        "--seconds",
+        type=number(above=0, most=600),
+        default=2.0,
+        metavar="S",
+        help="for each figure (default: %(default)g)",
     )
     parser.add_argument("--trust", type=Path, metavar="KEY.pem", help="public key that must have signed the bundle")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -70,10 +75,3 @@ def show_calibration(options: argparse.Namespace, make_trainer: Optional[Callabl
         make_trainer=make_trainer or Trainer,
     )
     print(json.dumps(found.as_json()) if options.json else "\n".join(found.lines()))
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value

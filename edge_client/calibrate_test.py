@@ -7,10 +7,12 @@ from typing import Optional
 
 import pytest
 
-from edge_client.calibrate import calibrate, timed
+from edge_client.calibrate import _power, calibrate, timed
 from edge_client.cli import main
-from edge_client.energy import Energy
+from edge_client.energy import About, Energy, SampledMeter
+from edge_client.energy.rig_test import Clock, Scripted
 from edge_client.errors import SettingsError
+from edge_client.trainer import Trainer
 from model_export.bundle import Bundle
 
 
@@ -56,6 +58,36 @@ def test_every_signature_is_timed_and_power_is_measured_idle_and_busy(digits_bun
     assert (found.temperature_start_c, found.temperature_end_c) == (41.5, 41.5)
     assert said[1] == "steps of train"
     json.dumps(found.as_json(), allow_nan=False)
+
+
+def test_joules_are_those_of_all_the_time_and_the_meter_is_let_go_of(
+    digits_bundle: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    """Four watts, seen for all but one second in twenty, are four watts; then the runtime fails, and so it ends."""
+    source = Scripted(About("test", "a test", "measured", "board"))
+    source.value = 4.0
+    meter = SampledMeter(source, rate_hz=0.0, clock=clock, cpu=lambda: 0.0)
+
+    def idle() -> None:
+        for _ in range(20):
+            clock.now += 0.95
+            meter.mark()
+        clock.now += 1.0
+
+    sample = _power(meter, 0, idle)
+    assert sample is not None
+    assert not sample.excluded
+    assert sample.energy_j == pytest.approx(4.0 * 20, rel=1e-3)
+
+    def fail(*_: object, num_threads: Optional[int]) -> Trainer:
+        if num_threads == 7:
+            raise SettingsError("no seven threads")
+        return Trainer(digits_bundle, num_threads=num_threads)
+
+    monkeypatch.setattr("edge_client.calibrate.find_meter", lambda profile, source: meter)
+    with pytest.raises(SettingsError, match="no seven threads"):
+        calibrate(digits_bundle, threads=1, thread_counts=(7,), seconds=0.01, make_trainer=fail)
+    assert source.closed
 
 
 def test_a_figure_is_the_median_of_blocks() -> None:

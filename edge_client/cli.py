@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from device_profiles import ProfileError
+from edge_client.arguments import number, whole
 from edge_client.calibrate_command import add_calibrate_command, show_calibration
 from edge_client.energy.command import add_energy_options, add_meter_command, show_meter
 from edge_client.errors import EdgeError, SettingsError
@@ -132,33 +134,30 @@ def _run(options: argparse.Namespace, make_trainer: Optional[Callable[..., Train
             "no bundle: give one with --bundle, or with --trust the public key that must have signed what the server "
             "sends"
         )
-    meter = find_meter(options.profile, source=options.energy)
-    worker = Worker(
-        bundle,
-        options.data,
-        test_data=options.test_data,
-        name=options.name,
-        processor=options.processor,
-        profile=options.profile,
-        meter=meter,
-        num_threads=options.threads,
-        cache_features=not options.no_feature_cache,
-        feature_cache=(
-            FeatureCache(options.state / "features", limit_bytes=options.feature_cache_mb << 20)
-            if options.feature_cache_mb
-            else None
-        ),
-        trusted_key=trusted_key,
-        local_weights=LocalWeights(options.state / "weights"),
-        make_trainer=make_trainer or Trainer,
-    )
-    try:
+    with contextlib.closing(find_meter(options.profile, source=options.energy)) as meter:
+        worker = Worker(
+            bundle,
+            options.data,
+            test_data=options.test_data,
+            name=options.name,
+            processor=options.processor,
+            profile=options.profile,
+            meter=meter,
+            num_threads=options.threads,
+            cache_features=not options.no_feature_cache,
+            feature_cache=(
+                FeatureCache(options.state / "features", limit_bytes=options.feature_cache_mb << 20)
+                if options.feature_cache_mb
+                else None
+            ),
+            trusted_key=trusted_key,
+            local_weights=LocalWeights(options.state / "weights"),
+            make_trainer=make_trainer or Trainer,
+        )
         if options.cool_down_c is not None:
             cool_down(options.cool_down_c)
         meter.measure_idle(options.idle_baseline)
         run_client(config, worker.handle, on_phase=worker.phases.enter)
-    finally:
-        meter.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -218,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     add_energy_options(run)
     run.add_argument(
         "--idle-baseline",
-        type=_seconds,
+        type=number(least=0),
         default=3.0,
         metavar="S",
         help="before asking for work, measure for so long what the idle device uses; 0: do not (default: %(default)g; "
@@ -226,11 +225,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--cool-down-c",
-        type=_celsius,
+        type=number(above=0, most=150),
         metavar="C",
         help="before that, wait up to 15 min until the processor is no warmer, so that runs begin alike",
     )
-    run.add_argument("--threads", type=_positive_int, metavar="N", help="threads for training (default: the fastest)")
+    run.add_argument("--threads", type=whole(1), metavar="N", help="threads for training (default: the fastest)")
     run.add_argument(
         "--no-feature-cache",
         action="store_true",
@@ -238,7 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--feature-cache-mb",
-        type=_natural,
+        type=whole(0),
         default=2048,
         metavar="MB",
         help="most that a frozen base's features take of the disk, in --state; 0: keep them in memory alone "
@@ -246,60 +245,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--give-up-after",
-        type=_seconds,
+        type=number(least=0),
         default=600.0,
         metavar="S",
         help="end when the server does not answer or admit this client for this long; 0: never (default: %(default)g)",
     )
     run.add_argument(
         "--heartbeat",
-        type=_seconds,
+        type=number(least=0),
         default=60.0,
         metavar="S",
         help="the server counts this client as gone after twice as long without a sign (default: %(default)g)",
     )
     run.add_argument(
         "--poll-longest",
-        type=_seconds,
+        type=number(least=0),
         default=5.0,
         metavar="S",
         help="longest wait between two questions for work (default: %(default)g)",
     )
     run.add_argument(
         "--leave-within",
-        type=_seconds,
+        type=number(least=0),
         default=15.0,
         metavar="S",
         help="when leaving, wait this long for the server to take the last reply (default: %(default)g)",
     )
     return parser
-
-
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
-
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def _celsius(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 150:
-        raise argparse.ArgumentTypeError(f"{text} is no temperature to cool down to, in °C")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
-    return value
 
 
 def _read(path: Path) -> bytes:

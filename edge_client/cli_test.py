@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_client.cli import main
-from edge_client.energy import KINDS
+from edge_client.energy import KINDS, About, SampledMeter
+from edge_client.energy.rig_test import Scripted
 
 if TYPE_CHECKING:
     from conftest import Digits
@@ -44,6 +45,16 @@ def test_key_of_a_running_client(tmp_path: Path, capsys: pytest.CaptureFixture[s
         key = ClientKey.load_or_create(state.key_file)
         assert main(["key", "--state", str(tmp_path)]) == 0
     assert capsys.readouterr().out.encode() == key.public_pem
+
+
+def test_a_meter_is_let_go_of_where_the_client_cannot_start(
+    digits_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = Scripted(About("test", "a test", "measured", "board"))
+    monkeypatch.setattr("edge_client.energy.find_meter", lambda profile, *, source: SampledMeter(read, rate_hz=0.0))
+    words = ["run", "--server", "127.0.0.1:1", "--insecure", "--bundle", digits_bundle, "--state", tmp_path / "state"]
+    assert "none.npz" in fails(capsys, 1, *words, "--data", tmp_path / "none.npz")
+    assert read.closed
 
 
 @pytest.mark.parametrize(

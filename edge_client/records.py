@@ -30,13 +30,10 @@ __all__ = [
     "DOWNLOAD_ENERGY",
     "DOWNLOAD_S",
     "ENERGY",
-    "ENERGY_COVERAGE",
     "ENERGY_COVERS",
     "ENERGY_FLAGS",
     "ENERGY_METHOD",
-    "ENERGY_RATE_HZ",
     "ENERGY_SOURCE",
-    "ENERGY_UNCERTAINTY_J",
     "EVALUATE",
     "GOVERNOR",
     "INFO",
@@ -118,15 +115,17 @@ PREVIOUS_UPLOAD_S = "previous-upload-s"
 PREVIOUS_UPLOAD_BYTES = "previous-upload-bytes"
 PREVIOUS_UPLOAD_ROUND = "previous-upload-round"
 
-ENERGY = ("energy-j", "energy-idle-j")
-DOWNLOAD_ENERGY = ("energy-download-j", "energy-download-idle-j")
-WAIT_ENERGY = ("energy-wait-j", "energy-wait-idle-j")
-PREVIOUS_UPLOAD_ENERGY = ("previous-upload-energy-j", "previous-upload-energy-idle-j")
-"""Metrics: joules of a phase, gross, and what the device would have used anyway. −1: not known."""
-ENERGY_RATE_HZ = "energy-rate-hz"
-ENERGY_COVERAGE = "energy-coverage"
-ENERGY_UNCERTAINTY_J = "energy-uncertainty-j"
-"""Metrics about `ENERGY`. −1: not known."""
+
+def _about(phase: str) -> tuple[str, str, str, str, str]:
+    return f"{phase}-j", f"{phase}-idle-j", f"{phase}-rate-hz", f"{phase}-coverage", f"{phase}-uncertainty-j"
+
+
+ENERGY = _about("energy")
+DOWNLOAD_ENERGY = _about("energy-download")
+WAIT_ENERGY = _about("energy-wait")
+PREVIOUS_UPLOAD_ENERGY = _about("previous-upload-energy")
+"""Metrics about a phase: joules, gross, and what the device would have used anyway; readings a second, the share of its
+seconds that the joules stand for, one standard uncertainty. −1: not known."""
 TEMPERATURE_AT = ("temperature-start-c", "temperature-end-c")
 BATTERY_AT = ("battery-start-percent", "battery-end-percent")
 """Metrics: as the task's work began and ended. −1: not known."""

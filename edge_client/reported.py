@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional, Union
 
@@ -14,13 +15,10 @@ from edge_client.records import (
     BUILD,
     DOWNLOAD_ENERGY,
     ENERGY,
-    ENERGY_COVERAGE,
     ENERGY_COVERS,
     ENERGY_FLAGS,
     ENERGY_METHOD,
-    ENERGY_RATE_HZ,
     ENERGY_SOURCE,
-    ENERGY_UNCERTAINTY_J,
     GOVERNOR,
     PREVIOUS_UPLOAD_ENERGY,
     TEMPERATURE_AT,
@@ -80,9 +78,6 @@ def phase_figures(phases: Phases, phase: str) -> tuple[Metrics, dict[str, Scalar
     metrics.update(_joules(ENERGY, own))
     metrics.update(_joules(DOWNLOAD_ENERGY, download))
     metrics.update(_joules(WAIT_ENERGY, wait))
-    metrics[ENERGY_RATE_HZ] = _or_unknown(own.rate_hz if own else None)
-    metrics[ENERGY_COVERAGE] = _or_unknown(own.coverage if own else None)
-    metrics[ENERGY_UNCERTAINTY_J] = _or_unknown(own.uncertainty_j if own else None)
     return metrics, {
         ENERGY_SOURCE: known.source if known else _FAILED,
         ENERGY_METHOD: known.method if known else "none",
@@ -98,10 +93,11 @@ def upload_figures(phases: Phases) -> tuple[Metrics, dict[str, str]]:
     return _joules(PREVIOUS_UPLOAD_ENERGY, upload), {ENERGY_FLAGS: "\n".join(flags)} if flags else {}
 
 
-def _joules(names: tuple[str, str], energy: Optional[Energy]) -> Metrics:
+def _joules(names: Sequence[str], energy: Optional[Energy]) -> Metrics:
     if energy is None:
-        return {names[0]: -1.0, names[1]: -1.0}
-    return {names[0]: energy.gross_j, names[1]: _or_unknown(energy.idle_j)}
+        return dict.fromkeys(names, -1.0)
+    known = (energy.gross_j, energy.idle_j, energy.rate_hz, energy.coverage, energy.uncertainty_j)
+    return dict(zip(names, map(_or_unknown, known)))
 
 
 def _flags(phase: str, energy: Optional[Energy]) -> list[str]:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from edge_client.energy import COVERS, METHODS, About, SampledMeter
-from edge_client.energy.rig_test import Clock, Scripted
+from device_profiles import PowerModel
+from edge_client.energy import COVERS, METHODS, SampledMeter, find_meter
+from edge_client.energy.model import ModelSource
+from edge_client.energy.rig_test import Clock
 from edge_client.errors import DivergedError, NoLocalWeightsError, TaskError, WeightsError
 from edge_client.local_weights import LocalWeights
 from edge_client.records import EVALUATE, QUERY, TRAIN, Scalar, Task
@@ -26,6 +28,7 @@ def worker(digits_bundle: Path, digits: Digits, tmp_path: Path) -> Worker:
         test_data=digits.save_test(tmp_path / "test.npz"),
         name="pi",
         processor="cpu",
+        meter=find_meter(source="model"),
         num_threads=1,
     )
 
@@ -79,6 +82,8 @@ def test_joules_of_the_phases_around_a_task(worker: Worker) -> None:
     second = worker.handle(Task(EVALUATE, start)).metrics
     assert [second[key] > 0 for key in keys] == [True] * 6
     assert second["energy-j"] >= second["energy-idle-j"] > 0
+    assert [second[f"{phase}-coverage"] for phase in (*phases, "energy")] == [1.0] * 4
+    assert [second[f"{phase}-uncertainty-j"] for phase in (*phases, "energy")] == [-1.0] * 4, "of a model"
     worker.phases.enter("upload")
     asked = worker.handle(Task(QUERY))
     assert asked.metrics["previous-upload-energy-j"] > 0
@@ -87,29 +92,32 @@ def test_joules_of_the_phases_around_a_task(worker: Worker) -> None:
     assert [third[key] for key in keys] == [-1.0] * 6
 
 
-class Ticking(Clock):
-    """A hundredth of a second passes whenever it is asked: joules count how often it was."""
+def test_a_task_that_failed_leaves_no_joules_to_the_next(
+    digits_bundle: Path, digits: Digits, tmp_path: Path, clock: Clock
+) -> None:
+    """A watt by a clock that goes ten seconds a step."""
+    steps = []
 
-    def __call__(self) -> float:
-        self.now += 0.01
-        return self.now
+    def step(done: int, planned: int) -> None:
+        clock.now += 10.0
+        steps.append(done)
 
-
-def test_a_task_that_failed_leaves_no_joules_to_the_next(digits_bundle: Path, digits: Digits, tmp_path: Path) -> None:
-    data = digits.save(tmp_path / "train.npz", slice(0, 100))
-    joules = []
-    for fails in (False, True):
-        source = Scripted(About("test", "a test", "measured", "board"))
-        source.value = 4.0
-        meter = SampledMeter(source, rate_hz=0.0, clock=Ticking(), cpu=lambda: 0.0)
-        worker = Worker(digits_bundle, data, meter=meter, num_threads=1)
-        start = worker.trainer.bundle.initial()
-        if fails:
-            with pytest.raises(DivergedError):
-                worker.handle(Task(TRAIN, start, {"epochs": 20, "learning-rate": 1e38}))
-        joules.append(worker.handle(Task(TRAIN, start, {"steps": 1})).metrics["energy-j"])
-    assert joules[0] > 0
-    assert joules[1] == pytest.approx(joules[0])
+    model = ModelSource(PowerModel(1.0, 0.0, "a test"), wall=clock, cpu=lambda: 0.0)
+    worker = Worker(
+        digits_bundle,
+        digits.save(tmp_path / "train.npz", slice(0, 100)),
+        meter=SampledMeter(model, clock=clock),
+        num_threads=1,
+        on_step=step,
+    )
+    start = worker.trainer.bundle.initial()
+    with pytest.raises(DivergedError):
+        worker.handle(Task(TRAIN, start, {"epochs": 20, "learning-rate": 1e38}))
+    assert steps
+    steps.clear()
+    metrics = worker.handle(Task(TRAIN, start, {"steps": 1})).metrics
+    assert metrics["energy-j"] == pytest.approx(10.0 * len(steps), rel=1e-3)
+    assert steps
 
 
 def test_weights_that_are_no_numbers_are_not_sent(worker: Worker) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Optional
 
@@ -11,23 +11,37 @@ from edge_client.energy import COVERS, EXCLUDED, METHODS
 from edge_client.records import (
     BATTERY_AT,
     DOWNLOAD_ENERGY,
-    ENERGY_COVERAGE,
+    DOWNLOAD_S,
     ENERGY_COVERS,
     ENERGY_FLAGS,
     ENERGY_METHOD,
-    ENERGY_RATE_HZ,
     ENERGY_SOURCE,
-    ENERGY_UNCERTAINTY_J,
     PREVIOUS_UPLOAD_ENERGY,
     TEMPERATURE_AT,
     TEMPERATURE_SOURCE,
     WAIT_ENERGY,
 )
 from edge_client.records import ENERGY as ENERGY_METRICS
-from python_server.run_rows import BATTERY, ENERGY, ENERGY_EXCLUDED, TEMPERATURE, Json, MeasurementRow
+from python_server.energy_figures import PRECEDENCE
+from python_server.run_rows import (
+    BATTERY,
+    ENERGY,
+    ENERGY_EXCLUDED,
+    EVALUATION_DOWNLOAD,
+    TEMPERATURE,
+    MeasurementRow,
+)
 from python_server.tasks import Answer
 
-__all__ = ["condition_rows", "energy_rows", "merged", "number_in", "upload_energy_row", "words_in"]
+__all__ = [
+    "condition_rows",
+    "energy_rows",
+    "evaluation_download_rows",
+    "merged",
+    "number_in",
+    "upload_energy_row",
+    "words_in",
+]
 
 SIMULATED = "simulated"
 """Among the words of an answer: true where a simulation made it up."""
@@ -65,24 +79,17 @@ def energy_rows(number: int, device: str, answer: Answer, phase: str) -> list[Me
     phase
         ``train`` or ``evaluate``: what the task was.
     """
-    metrics, info = answer.metrics, answer.info
-    own = {
-        "covers": _covers(info),
-        "rate_hz": number_in(metrics, ENERGY_RATE_HZ),
-        "coverage": _share(number_in(metrics, ENERGY_COVERAGE)),
-        "uncertainty_j": number_in(metrics, ENERGY_UNCERTAINTY_J),
-    }
     rows = [
-        _row(number, device, answer, phase, ENERGY_METRICS, own),
-        _row(number, device, answer, "download", DOWNLOAD_ENERGY, {}),
-        _row(number, device, answer, "wait", WAIT_ENERGY, {}),
+        _row(number, device, answer, phase, ENERGY_METRICS),
+        _row(number, device, answer, "download", DOWNLOAD_ENERGY),
+        _row(number, device, answer, "wait", WAIT_ENERGY),
     ]
     return [row for row in rows if row is not None]
 
 
 def upload_energy_row(number: int, device: str, answer: Answer) -> Optional[MeasurementRow]:
     """Return the energy of the upload before an answer, which was of round ``number``; None if it is not told."""
-    return _row(number, device, answer, "upload", PREVIOUS_UPLOAD_ENERGY, {})
+    return _row(number, device, answer, "upload", PREVIOUS_UPLOAD_ENERGY)
 
 
 def condition_rows(number: int, device: str, answer: Answer) -> list[MeasurementRow]:
@@ -104,10 +111,19 @@ def condition_rows(number: int, device: str, answer: Answer) -> list[Measurement
     return rows
 
 
+def evaluation_download_rows(number: int, device: str, answer: Answer) -> list[MeasurementRow]:
+    """Return how long an evaluation's download took, if the device tells."""
+    seconds = number_in(answer.metrics, DOWNLOAD_S)
+    if seconds is None:
+        return []
+    return [MeasurementRow(number, device, EVALUATION_DOWNLOAD, seconds, "s", "device's clock", "measured")]
+
+
 def merged(rows: Iterable[MeasurementRow]) -> list[MeasurementRow]:
     """Return rows with those of the same round, device and phase of energy added up, as of two downloads in a round.
 
-    What is added to a figure that does not count does not count either.
+    What is added to a figure that does not count does not count either. Figures of two methods are not added up: the
+    better one stands alone, and says what is left out of it.
     """
     found: dict[tuple[object, ...], MeasurementRow] = {}
     for row in rows:
@@ -118,18 +134,21 @@ def merged(rows: Iterable[MeasurementRow]) -> list[MeasurementRow]:
 
 
 def _sum(a: MeasurementRow, b: MeasurementRow) -> MeasurementRow:
-    idle = None
-    if a.info["idle_j"] is not None and b.info["idle_j"] is not None:
-        idle = a.info["idle_j"] + b.info["idle_j"]
-    info = {**a.info, "idle_j": idle, "flags": list(dict.fromkeys([*a.info["flags"], *b.info["flags"]]))}
+    """Return the sum of two figures; of rate and coverage the worse, as their seconds are not told."""
+    if a.method != b.method:
+        kept, other = sorted((a, b), key=lambda row: (row.quantity == ENERGY_EXCLUDED, PRECEDENCE.index(row.method)))
+        flag = f"{other.value:.3g} J of another task of the round are left out: they were {other.method}"
+        return replace(kept, info={**kept.info, "flags": [*kept.info["flags"], flag]})
+    info = {**a.info, "flags": list(dict.fromkeys([*a.info["flags"], *b.info["flags"]]))}
+    for key, together in (("idle_j", sum), ("uncertainty_j", sum), ("rate_hz", min), ("coverage", min)):
+        both = (a.info[key], b.info[key])
+        info[key] = None if None in both else together(both)
     quantity = ENERGY_EXCLUDED if ENERGY_EXCLUDED in (a.quantity, b.quantity) else ENERGY
     return replace(a, quantity=quantity, value=a.value + b.value, info=info)
 
 
-def _row(
-    number: int, device: str, answer: Answer, phase: str, keys: tuple[str, str], about: Json
-) -> Optional[MeasurementRow]:
-    gross = number_in(answer.metrics, keys[0])
+def _row(number: int, device: str, answer: Answer, phase: str, keys: Sequence[str]) -> Optional[MeasurementRow]:
+    gross, idle, rate_hz, coverage, uncertainty = (number_in(answer.metrics, key) for key in keys)
     source, method = words_in(answer.info, ENERGY_SOURCE), words_in(answer.info, ENERGY_METHOD)
     if gross is None or not source or method not in METHODS:
         return None
@@ -137,12 +156,11 @@ def _row(
     excluded = any(flag.startswith(EXCLUDED) for flag in flags)
     info = {
         "phase": phase,
-        "idle_j": number_in(answer.metrics, keys[1]),
+        "idle_j": idle,
         "covers": _covers(answer.info),
-        "rate_hz": None,
-        "coverage": None,
-        "uncertainty_j": None,
-        **about,
+        "rate_hz": rate_hz,
+        "coverage": _share(coverage),
+        "uncertainty_j": uncertainty,
         "flags": [flag[len(EXCLUDED) :] if flag.startswith(EXCLUDED) else flag for flag in flags],
     }
     return MeasurementRow(number, device, ENERGY_EXCLUDED if excluded else ENERGY, gross, "J", source, method, info)

@@ -21,6 +21,10 @@ METRICS = {
     "energy-rate-hz": 10.0,
     "energy-coverage": 0.99,
     "energy-uncertainty-j": -1.0,
+    "energy-download-rate-hz": 9.0,
+    "energy-download-coverage": 0.95,
+    "energy-download-uncertainty-j": 0.25,
+    "previous-upload-energy-coverage": 1.5,
 }
 INFO = {
     "energy-source": "INA3221, VDD_IN",
@@ -48,11 +52,14 @@ def test_a_row_for_each_phase_with_all_that_is_known() -> None:
         "flags": ["1 gaps"],
     }
     assert (download.info["phase"], download.value, download.info["flags"]) == ("download", 1.0, [])
-    assert (download.info["rate_hz"], download.info["idle_j"]) == (None, 0.5)
+    told = ("idle_j", "covers", "rate_hz", "coverage", "uncertainty_j")
+    assert [download.info[key] for key in told] == [0.5, "module", 9.0, 0.95, 0.25]
+    assert [wait.info[key] for key in told] == [None, "module", None, None, None], "as older clients tell"
     assert (wait.info["phase"], wait.value, wait.info["idle_j"]) == ("wait", 30.0, None)
     upload = upload_energy_row(2, "d", answer())
     assert upload is not None
     assert (upload.round, upload.value, upload.info["phase"], upload.info["idle_j"]) == (2, 2.0, "upload", 1.0)
+    assert upload.info["coverage"] is None, "more than all of the time is nonsense"
 
 
 def test_what_is_excluded_counts_in_no_sum_and_says_why() -> None:
@@ -99,7 +106,8 @@ def test_hostile_words_are_cut_short() -> None:
 
 def test_a_rounds_two_tasks_make_one_row_a_phase() -> None:
     train = energy_rows(1, "d", answer(**{"energy-flags": ""}), "train")
-    evaluate = energy_rows(1, "d", answer({"energy-wait-idle-j": 3.0}), "evaluate")
+    slower = {"energy-wait-idle-j": 3.0, "energy-download-rate-hz": 5.0, "energy-download-uncertainty-j": 0.5}
+    evaluate = energy_rows(1, "d", answer(slower), "evaluate")
     other = energy_rows(1, "e", answer(**{"energy-flags": ""}), "train")
     conditions = condition_rows(1, "d", Answer(1, metrics={"temperature-start-c": 40.0, "temperature-end-c": 50.0}))
     rows = merged([*train, *conditions, *evaluate, *other])
@@ -114,8 +122,22 @@ def test_a_rounds_two_tasks_make_one_row_a_phase() -> None:
         ("e", "download", ENERGY, 1.0),
         ("e", "wait", ENERGY, 30.0),
     ]
-    assert rows[1].info["idle_j"] == 1.0
+    told = ("idle_j", "uncertainty_j", "rate_hz", "coverage")
+    assert [rows[1].info[key] for key in told] == [1.0, 0.75, 5.0, 0.95]
     assert (rows[2].info["idle_j"], rows[2].info["flags"]) == (None, ["the battery"])
+
+
+def test_a_rounds_two_tasks_of_two_methods_are_not_added_up() -> None:
+    """An evaluation too short for the gauge that saw the training, say."""
+    flags = {"energy-flags": ""}
+    train = energy_rows(1, "d", answer({"energy-download-j": 1.5}, **{"energy-method": "battery"}, **flags), "train")
+    evaluate = energy_rows(
+        1, "d", answer({"energy-download-j": 7.0}, **{"energy-method": "modelled"}, **flags), "evaluate"
+    )
+    for rows in ([*train, *evaluate], [*evaluate, *train]):
+        (download,) = [row for row in merged(rows) if row.info["phase"] == "download"]
+        assert (download.value, download.method) == (1.5, "battery")
+        assert download.info["flags"] == ["7 J of another task of the round are left out: they were modelled"]
 
 
 def test_conditions() -> None:

@@ -25,7 +25,7 @@ from python_server.fleet import Fleet
 from python_server.live import LiveFile
 from python_server.model import Evaluation, GlobalModel
 from python_server.progress import Progress, SeveralProgress
-from python_server.reported_energy import condition_rows, energy_rows, merged
+from python_server.reported_energy import condition_rows, energy_rows, evaluation_download_rows, merged
 from python_server.roster import Roster
 from python_server.run_rows import (
     EVALUATION_ANSWERED,
@@ -389,6 +389,7 @@ class RoundLoop:
                 if not answer.problem:
                     training.rows[device] = add_evaluation(training.rows[device], answer)
                     training.measurements += energy_rows(number, device, answer, "evaluate")
+                    training.measurements += evaluation_download_rows(number, device, answer)
             on_clients = mean_evaluation(training.rows.values())
         return self._evaluate_here(models, architectures), on_clients
 

@@ -21,6 +21,7 @@ __all__ = [
     "ENERGY_EXCLUDED",
     "ENERGY_PHASES",
     "EVALUATION_ANSWERED",
+    "EVALUATION_DOWNLOAD",
     "EVALUATION_STARTED",
     "OUTCOMES",
     "PREDICTED",
@@ -69,6 +70,8 @@ EVALUATION_STARTED = "evaluation started"
 EVALUATION_ANSWERED = "evaluation answered"
 """Measurements' quantities: Unix times at which a round's exchanges began, from which the columns ``…_after_s`` of the
 devices count, and at which a device's answer to the second was announced."""
+EVALUATION_DOWNLOAD = "evaluation download"
+"""Measurements' quantity: the seconds that a device fetched what it evaluated, by its own clock."""
 PREDICTED = "predicted"
 """Method of a measurement that the planner foretold; its round is 0 where it holds for every round."""
 

@@ -7,9 +7,7 @@ by a free one without a race, and devices that come early wait in the queue inst
 from __future__ import annotations
 
 import contextlib
-import errno
 import http.client
-import ipaddress
 import json
 import os
 import secrets
@@ -28,6 +26,7 @@ from typing import Optional, TextIO
 
 from python_server.errors import PortInUseError, SuperLinkError
 from python_server.identity import Certificates
+from python_server.listening import is_loopback, listening_socket
 
 __all__ = ["SuperLink", "SuperLinkSettings", "quiet_flower"]
 
@@ -96,12 +95,18 @@ class SuperLink:
         self.settings = settings
         self.secret = secrets.token_hex(32)
         self._log_file = log_file
-        if settings.certificates is None and not settings.allow_insecure_network and not _is_loopback(settings.host):
+        if settings.certificates is None and not settings.allow_insecure_network and not is_loopback(settings.host):
             raise SuperLinkError(
                 f"without TLS the server listens on loopback addresses only, not on {settings.host}: the weights could "
                 "be read and changed on the way; use TLS, or set insecure_network = true if the network is yours alone"
             )
-        listener = _listen(settings.host, settings.port)
+        listener = listening_socket(
+            settings.host,
+            settings.port,
+            failed=SuperLinkError,
+            in_use=PortInUseError,
+            instead="stop it, or choose another [server] port",
+        )
         try:
             self.port: int = listener.getsockname()[1]
             self._process = self._spawn(listener)
@@ -225,32 +230,3 @@ def _import_path() -> str:
     """Return the import path of a child that has to find this very package, installed or not."""
     here = str(Path(__file__).resolve().parent.parent)
     return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except socket.gaierror:
-        raise SuperLinkError(f"{host!r} is not an address of this host") from None
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(1024)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUseError(
-                f"port {port} on {host} is in use by another program; stop it, or choose another [server] port"
-            ) from None
-        raise SuperLinkError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    return listener
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -33,7 +33,8 @@ FLAGS = (
     "--hide-scrollbars",
 )
 _DRIVEN = ("--disable-dev-shm-usage", "--remote-debugging-port=0")
-_START_S = 30.0
+_START_S = _ANSWER_S = 180.0
+"""Far more than is needed: a machine may be busy with ten other things."""
 
 
 class Page:
@@ -60,7 +61,7 @@ class Page:
         number = next(self._ids)
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self._socket.recv(60))
+            message = json.loads(self._socket.recv(_ANSWER_S))
             if message.get("id") == number:
                 if "error" in message:
                     raise RuntimeError(f"{method}: {message['error']}")
@@ -78,7 +79,7 @@ class Page:
             raise RuntimeError(f"{script}: {told['exceptionDetails']}")
         return told["result"].get("value")
 
-    def until(self, script: str, within_s: float = 30.0) -> Any:
+    def until(self, script: str, within_s: float = 180.0) -> Any:
         """Wait until an expression gives something true, and return it."""
         end = time.monotonic() + within_s
         while True:
@@ -170,7 +171,7 @@ class Browser:
         with contextlib.suppress(Exception):
             self._sockets.close()
         try:
-            self._process.wait(5)
+            self._process.wait(30)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

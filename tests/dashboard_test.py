@@ -26,7 +26,7 @@ from python_server.store_test import a_commit, create
 from tests.server_train_test import alive, descendants, one_line, pocketfleet
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-WITHIN_S = 60.0
+WITHIN_S = 180.0
 
 
 @dataclass
@@ -81,6 +81,13 @@ def _events(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
         elif name == "data":
             yield {"event": kind, **json.loads(value)}
             kind = "message"
+
+
+def _ended(served: Running, title: str) -> dict[str, Any]:
+    """Return what is told of something that was started, when it is over."""
+    with served.stream("/api/runs") as runs:
+        told = (each for list_ in runs for each in list_["started"] if each["title"] == title)
+        return next(each for each in told if each["code"] is not None)
 
 
 @contextlib.contextmanager
@@ -196,9 +203,7 @@ def test_the_report_is_served_without_any_rights(served: Running, folder: Path) 
 
 def test_a_run_goes_on_by_the_command_that_began_it(served: Running) -> None:
     assert served.post("/api/resume", {"run": "runs/first"}) == (200, {})
-    with served.stream("/api/runs") as runs:
-        told = (each for list_ in runs for each in list_["started"] if each["title"] == "runs/first")
-        ended = next(each for each in told if each["code"] is not None)
+    ended = _ended(served, "runs/first")
     assert ended["code"] == 1
     assert "first/experiment.toml: " in ended["lines"][-1], "the experiment in it is one of a test, and no sound one"
 
@@ -242,10 +247,9 @@ def test_changes_stream_to_two_browsers(served: Running, folder: Path) -> None:
 
 def test_a_run_that_cannot_start_says_why(served: Running) -> None:
     assert served.post("/api/start", {"experiment": "broken.toml"}) == (200, {})
-    with served.stream("/api/runs") as runs:
-        started = next(told for told in runs if told["started"] and told["started"][0]["code"] is not None)["started"]
-    assert (started[0]["title"], started[0]["code"]) == ("broken.toml", 1)
-    assert "model.bundle: there is no" in started[0]["lines"][-1]
+    ended = _ended(served, "broken.toml")
+    assert ended["code"] == 1
+    assert "model.bundle: there is no" in ended["lines"][-1]
 
 
 def test_streams_end_with_the_dashboard(folder: Path) -> None:
@@ -299,13 +303,12 @@ def test_beside_a_run_it_ends_with_the_run(folder: Path, tmp_path: Path) -> None
     assert "model.bundle: there is no" in one_line(err)
     (line,) = out.splitlines()
     assert line.startswith("dashboard: http://127.0.0.1:")
-    with (
-        pytest.raises(ConnectionRefusedError),
-        socket.create_connection(
-            ("127.0.0.1", int(urlsplit(line.removeprefix("dashboard: ")).port or 0)), timeout=WITHIN_S
-        ),
-    ):
-        pass
+    # Its port may be another program's by now, but nothing knows the token any more.
+    address = urlsplit(line.removeprefix("dashboard: "))
+    connection = http.client.HTTPConnection(address.netloc, timeout=WITHIN_S)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", f"{address.path}?{address.query}")
+        assert connection.getresponse().status != 303
 
 
 def test_on_the_network_it_names_an_address_that_others_reach(folder: Path) -> None:

@@ -27,7 +27,7 @@ from python_server.model import BundleModel, Evaluation, GlobalModel
 from python_server.progress import Progress
 from python_server.round_loop import RoundLoop
 from python_server.run_reader import RunReader
-from python_server.run_rows import RoundRow
+from python_server.run_rows import EVALUATION_DOWNLOAD, RoundRow
 from python_server.store import RunStore
 from python_server.superlink import SuperLink, SuperLinkSettings
 from python_server.variants import Variant
@@ -314,6 +314,9 @@ def test_evaluation_on_clients(setting: Setting) -> None:
     assert last.client_accuracy == pytest.approx((10 * 0.1 + 30 * 0.4) / 40)
     assert last.client_examples == 40
     assert [row.eval_loss for row in run.device_rounds()] == [1, 4]
+    fetched = {row.device: row.value for row in run.measurements() if row.quantity == EVALUATION_DOWNLOAD}
+    assert fetched.keys() == {row.device for row in run.device_rounds()}
+    assert min(fetched.values()) > 0
 
 
 def test_no_client_before_the_deadline(setting: Setting) -> None:

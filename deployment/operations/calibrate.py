@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -141,6 +142,18 @@ def _nothing_there(device: DeviceEntry) -> NotThereError:
 def _calibrate(
     connector: Connector, device: DeviceEntry, bundle: BundleFile, found: dict[str, Any], options: Sequence[str]
 ) -> int:
+    try:
+        found["measured"] = _measured(connector, device, bundle, options)
+    except BaseException:
+        # A bundle may be large; where the link is gone, it lies there until the next calibration.
+        with contextlib.suppress(Exception):
+            _remove(connector, device)
+        raise
+    return 0
+
+
+def _measured(connector: Connector, device: DeviceEntry, bundle: BundleFile, options: Sequence[str]) -> dict[str, Any]:
+    """Return what the client on a board prints."""
     words = script(_RUN, device.directory, device.python, str(device.nice), bundle.place, *options)
     done = connector.run(words, timeout_s=_LONGEST_S)
     if done.status == _MISSING:
@@ -152,10 +165,9 @@ def _calibrate(
     if done.status != 0:
         raise failure(device.name, done, ["calibrate"])
     try:
-        found["measured"] = dict(json.loads(done.text.splitlines()[-1]))
+        return dict(json.loads(done.text.splitlines()[-1]))
     except (IndexError, ValueError, TypeError):
         raise CommandError(device.name, "calibrate did not print its figures") from None
-    return 0
 
 
 def _time_link(connector: Connector, device: DeviceEntry, found: dict[str, Any]) -> int:

@@ -53,13 +53,16 @@ class BatterySource(PowerSource):
         for supply in self._outside:
             if read_text(supply / "online") in ("1", "2"):
                 raise ReadingError(f"power came from {supply.name}, not from the battery alone", excludes=True)
-        return math.fsum(self._watts(battery) for battery in self._batteries)
+        statuses = {battery: read_text(battery / "status") for battery in self._batteries}
+        giving = [battery for battery, status in statuses.items() if status == "Discharging"]
+        for battery, status in statuses.items():
+            # Of two batteries one may rest while the other gives; it says so in various words.
+            if status in (None, "", "Charging") or not giving:
+                raise ReadingError(f"battery {battery.name}: {status or 'its status is gone'}", excludes=True)
+        return math.fsum(self._watts(battery) for battery in giving)
 
     @staticmethod
     def _watts(battery: Path) -> float:
-        status = read_text(battery / "status")
-        if status != "Discharging":
-            raise ReadingError(f"battery {battery.name}: {status or 'its status is gone'}", excludes=True)
         if (battery / "power_now").exists():
             return abs(read_number(str(battery / "power_now"))) / 1e6
         current, voltage = (read_number(str(battery / name)) for name in ("current_now", "voltage_now"))
@@ -67,7 +70,7 @@ class BatterySource(PowerSource):
 
 
 def find_battery(root: Path) -> BatterySource:
-    """Return the device's own batteries; those of mice and keyboards have another ``scope``.
+    """Return the device's own batteries; what belongs to a mouse or a tablet has another ``scope``.
 
     Raises
     ------
@@ -76,9 +79,10 @@ def find_battery(root: Path) -> BatterySource:
     """
     batteries, outside = [], []
     for supply in sorted((root / _CLASS).glob("*")):
+        scope = read_text(supply / "scope")
         if read_text(supply / "type") != "Battery":
-            outside.append(supply)
-        elif read_text(supply / "scope") in (None, "System"):
+            outside += [supply] if scope != "Device" else []
+        elif scope in (None, "System"):
             batteries.append(supply)
     if not batteries:
         raise ReadingError("no battery in /sys/class/power_supply")

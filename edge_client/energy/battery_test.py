@@ -31,6 +31,13 @@ LAPTOP: Tree = {
 # Fuel gauges of tablets and of boards with a UPS tell current and voltage; this driver shows a positive current.
 TABLET: Tree = battery("max170xx_battery", status="Discharging", current_now=412_000, voltage_now=3_850_000)
 
+TABLET_PEN: Tree = {
+    f"{CLASS}/wacom_ac_0/type": "Mains",
+    f"{CLASS}/wacom_ac_0/scope": "Device",
+    f"{CLASS}/wacom_ac_0/online": 1,
+}
+"""A drawing tablet's own mains, in the form of Linux's ``wacom`` driver."""
+
 
 @pytest.mark.parametrize(
     ("files", "watts"),
@@ -38,6 +45,8 @@ TABLET: Tree = battery("max170xx_battery", status="Discharging", current_now=412
         (LAPTOP, 8.0),
         (TABLET, 0.412 * 3.85),
         ({**TABLET, f"{CLASS}/max170xx_battery/current_now": -412_000}, 0.412 * 3.85),
+        ({**LAPTOP, f"{CLASS}/BAT1/status": "Not charging", f"{CLASS}/BAT1/power_now": 0}, 6.5),
+        ({**LAPTOP, **TABLET_PEN}, 8.0),
     ],
 )
 def test_joules_of_a_device_on_its_battery(
@@ -59,7 +68,8 @@ def test_joules_of_a_device_on_its_battery(
     [
         ({f"{CLASS}/AC/online": 1}, "excluded: power came from AC, not from the battery alone"),
         ({f"{CLASS}/BAT0/status": "Charging"}, "excluded: battery BAT0: Charging"),
-        ({f"{CLASS}/BAT1/status": "Full"}, "excluded: battery BAT1: Full"),
+        ({f"{CLASS}/BAT1/status": "Charging"}, "excluded: battery BAT1: Charging"),
+        ({f"{CLASS}/BAT0/status": "Full", f"{CLASS}/BAT1/status": "Not charging"}, "excluded: battery BAT0: Full"),
     ],
 )
 def test_charging_in_the_middle_excludes(change: Tree, flag: str, tree: Callable[[Tree], Path], clock: Clock) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from device_profiles import load_profile, match
+from edge_client.arguments import number
 from edge_client.conditions import governor, temperature_c
 from edge_client.energy.find import AUTO, KINDS, USB_METER, Candidate, find_meter, survey
 from edge_client.energy.meter import SampledMeter
@@ -60,7 +61,7 @@ def add_meter_command(commands: Any) -> None:
     )
     add_energy_options(command, profile=None)
     command.add_argument(
-        "--seconds", type=_seconds, default=5.0, metavar="S", help="how long to read (default: %(default)g)"
+        "--seconds", type=number(above=0), default=5.0, metavar="S", help="how long to read (default: %(default)g)"
     )
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("-v", "--verbose", action="store_true", help="log details, too")
@@ -186,10 +187,3 @@ def _source(text: str) -> str:
     if kind not in (AUTO, *KINDS) or (colon and kind != USB_METER):
         raise argparse.ArgumentTypeError(f"{text}: there are {AUTO}, {', '.join(KINDS)}; {USB_METER} takes a port")
     return text
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value

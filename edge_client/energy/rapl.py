@@ -53,11 +53,14 @@ class RaplSource(PowerSource):
             A counter is gone.
         """
         now_uj = [read_number(file) for file in self._files]
+        used_uj = 0
         for before, now, most in zip(self._last_uj, now_uj, self._ranges_uj):
             if not 0 <= now <= most:
                 raise ReadingError(f"a RAPL counter shows {now} µJ, beyond its range of {most} µJ")
-            self._joules += ((now - before) if now >= before else (now - before + most)) / 1e6
+            used_uj += (now - before) if now >= before else (now - before + most)
+        # Only now: of a reading that failed at one counter, the others' joules are in the next one.
         self._last_uj = now_uj
+        self._joules += used_uj / 1e6
         return self._joules
 
 

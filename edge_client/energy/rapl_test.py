@@ -72,6 +72,15 @@ def test_nonsense_is_no_reading(tree: Callable[[Tree], Path]) -> None:
         source.read()
 
 
+def test_a_reading_that_failed_at_one_counter_counts_the_others_once(tree: Callable[[Tree], Path]) -> None:
+    source = find_rapl(tree(MACHINE))
+    tree({f"{CLASS}/intel-rapl:0/energy_uj": 105_000_000, f"{CLASS}/intel-rapl:1/energy_uj": 262_143_328_851})
+    with pytest.raises(ReadingError, match="beyond its range"):
+        source.read()
+    tree({f"{CLASS}/intel-rapl:1/energy_uj": 262_143_000_000})
+    assert source.read() == pytest.approx(5.0)
+
+
 def test_what_is_missing_is_said(tree: Callable[[Tree], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ReadingError, match="no RAPL counters"):
         find_rapl(tmp_path)

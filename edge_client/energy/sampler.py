@@ -14,6 +14,9 @@ __all__ = ["Sampler"]
 
 _SLEPT_S = 1.0
 _SET_S = 2.0
+_LOOK_S = 0.5
+_PATIENCE_S = 0.9
+"""A mark waits no longer for a reading that is going on: work must not wait for a meter that is out of reach."""
 
 
 class Sampler:
@@ -44,6 +47,8 @@ class Sampler:
         self._clock, self._cpu = clock, cpu
         self._series = Series(source.about)
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        self._unreachable = False
         self._stop = threading.Event()
         self._thread: Optional[threading.Thread] = None
         self._busy_s = 0.0
@@ -71,9 +76,17 @@ class Sampler:
         self.source.close()
 
     def mark(self) -> float:
-        """Read now, and return the moment: a boundary of intervals."""
-        with self._lock:
+        """Read now, and return the moment: a boundary of intervals.
+
+        Where the thread waits in vain for a reading, it only returns the moment.
+        """
+        threaded = self._thread is not None
+        if (threaded and self._unreachable) or not self._reading.acquire(timeout=_PATIENCE_S if threaded else -1):
+            return self._clock()
+        try:
             return self._read()
+        finally:
+            self._reading.release()
 
     def between(self, start: float, end: float) -> Optional[Span]:
         """Return what was read between two moments."""
@@ -89,7 +102,7 @@ class Sampler:
         period = 1.0 / self.rate_hz
         due = self._clock() + period
         while not self._stop.wait(max(0.0, due - self._clock())):
-            with self._lock:
+            with self._reading:
                 self._read()
             # Missed moments are not made up for: they are gaps, and readings in a burst would not fill them.
             due = max(due + period, self._clock())
@@ -97,22 +110,30 @@ class Sampler:
 
     def _read(self) -> float:
         before = self._clock()
-        self._watch_clocks(before)
         try:
             value = self.source.read()
         except ReadingError as error:
             kind = "unusable" if error.excludes else "failed"
-            self._series.note(before, kind, str(error), excludes=error.excludes)
+            self._unreachable = self._clock() - before > _PATIENCE_S
+            with self._lock:
+                self._watch_clocks(before)
+                self._series.note(before, kind, str(error), excludes=error.excludes)
             return before
         after = self._clock()
         # A bus may be slow: the reading was taken somewhere between asking and having it.
         at = 0.5 * (before + after)
-        self._series.add(at, value, self._cpu())
+        self._unreachable = False
+        with self._lock:
+            self._watch_clocks(before)
+            self._series.add(at, value, self._cpu())
         return at
 
     def _watch_clocks(self, now: float) -> None:
         """Notice that the device slept, or that its clock was set, since the last reading."""
-        offsets = (_boottime() - time.monotonic(), time.time() - time.monotonic())
+        start = time.monotonic()
+        offsets = (_boottime() - start, time.time() - start)
+        if time.monotonic() - start > _LOOK_S:
+            return  # something else ran between one clock and the other, so their difference says nothing
         if self._offsets is not None:
             slept = offsets[0] - self._offsets[0]
             moved = offsets[1] - self._offsets[1] - slept

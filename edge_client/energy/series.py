@@ -135,12 +135,14 @@ class Series:
         if not self._times:
             return None
         a, b = self._at(start), self._at(end)
+        first, last = bisect_left(self._times, start), bisect_right(self._times, end)
         return Span(
             seconds=end - start,
             joules=b.joules - a.joules,
             covered_s=b.covered_s - a.covered_s,
             deviation_j=math.sqrt(max(0.0, b.variance - a.variance)),
-            readings=bisect_right(self._times, end) - bisect_left(self._times, start),
+            # By the running totals: some of the readings themselves may have been thinned out.
+            readings=self._points[last - 1].readings - self._points[first].readings + 1 if first < last else 0,
             flags=self._flags(start, end),
         )
 

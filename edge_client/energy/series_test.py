@@ -131,6 +131,7 @@ def test_old_readings_are_thinned_out_and_sums_stay(monkeypatch: pytest.MonkeyPa
     assert a is not None
     assert b is not None
     assert (a.joules, a.covered_s) == pytest.approx((b.joules, 99.9))
+    assert a.readings == b.readings == 1000
     assert len(thin.powers(0, 99.9)) <= 64
 
 

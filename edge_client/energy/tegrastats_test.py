@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -65,7 +64,7 @@ def test_powers_of_each_release(line: str, powers: dict[str, float]) -> None:
     assert powers_of(line) == pytest.approx(powers)
 
 
-def tool(root: Path, line: str, then: str = "exec sleep 60") -> Path:
+def tool(root: Path, line: str, then: str = "exec sleep 600") -> Path:
     """A ``tegrastats`` that says one line and then does something else."""
     file = root / "usr/bin/tegrastats"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +85,7 @@ def tool(root: Path, line: str, then: str = "exec sleep 60") -> Path:
 )
 def test_the_total_of_each_board(line: str, watts: float, title: str, covers: str, method: str, tmp_path: Path) -> None:
     source = find_tegrastats(tool(tmp_path, line))
+    source._clock = lambda: source._latest[0]  # however long this machine takes from here on, the line is of now
     try:
         assert source.read() == pytest.approx(watts)
         assert (source.about.title, source.about.covers, source.about.method) == (title, covers, method)
@@ -98,8 +98,8 @@ def test_the_total_of_each_board(line: str, watts: float, title: str, covers: st
 
 def test_a_tool_that_ends_or_falls_silent(tmp_path: Path) -> None:
     source = find_tegrastats(tool(tmp_path, NANO))
-    source._clock = lambda: time.monotonic() + 60  # the tool has said nothing since
-    with pytest.raises(ReadingError, match=r"said nothing for 60 s|said nothing for 6\d s"):
+    source._clock = lambda: source._latest[0] + 60  # the tool has said nothing since
+    with pytest.raises(ReadingError, match="said nothing for 60 s"):
         source.read()
     source.close()
     source = find_tegrastats(tool(tmp_path, NANO, "exit 3"))

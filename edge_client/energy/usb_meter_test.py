@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from edge_client.cli import main
-from edge_client.energy import find_meter
+from edge_client.energy import find, find_meter
 from edge_client.energy.meter import SampledMeter
 from edge_client.energy.rig_test import Clock
 from edge_client.energy.source import ReadingError
@@ -50,6 +50,7 @@ class Meter:
     def __init__(self, link: Path) -> None:
         self.answers: Sequence[Sequence[bytes]] = ((),)
         self.requests = 0
+        self._answered = threading.Semaphore(0)
         self._link = link
         self.plug()
 
@@ -69,7 +70,9 @@ class Meter:
                 os.close(descriptor)
 
     def let_it_arrive(self) -> None:
-        """Wait until something lies unread at the reader's end; it may have been read already."""
+        """Wait until the next request is answered to the end, and something lies unread at the reader's end; or was
+        read already."""
+        self._answered.acquire()
         select.select([self._far], [], [], 1.0)
 
     def _serve(self) -> None:
@@ -85,6 +88,7 @@ class Meter:
                     os.write(self._near, piece)
                     # Let the reader run, so that it may see the piece alone.
                     time.sleep(0.002)
+                self._answered.release()
 
 
 @pytest.fixture
@@ -268,7 +272,10 @@ def test_ports_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         find_usb_meter("/dev/rfcomm0")
 
 
-def test_the_command_shows_it(meter: Meter, port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_shows_it(
+    meter: Meter, port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(find, "find_usb_meter", lambda device: patient(device) if device else find_usb_meter(device))
     meter.answers = [[answer(UM25C, 5100, 6000, 3060)]]
     assert main(["meter", "--energy", f"usb-meter:{port}", "--seconds", "0.05", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_client.arguments import number
 from python_server.commands import energy_actions as do
 
 __all__ = ["Energy"]
@@ -51,7 +51,7 @@ examples:
             help="which CSV column holds time, watts, amps, volts or joules; may be given several times",
         )
         attach.add_argument(
-            "--volts", type=_finite, metavar="V", help="the supply's voltage, if only the current is there"
+            "--volts", type=number(), metavar="V", help="the supply's voltage, if only the current is there"
         )
         attach.add_argument(
             "--rail",
@@ -66,15 +66,15 @@ examples:
             help="what the instrument feeds (default: the device; of rails, parts)",
         )
         clock = attach.add_mutually_exclusive_group()
-        clock.add_argument("--offset", type=_finite, metavar="S", help="seconds to add to its times to get Unix time")
+        clock.add_argument("--offset", type=number(), metavar="S", help="seconds to add to its times to get Unix time")
         clock.add_argument(
             "--marker-at",
-            type=_finite,
+            type=number(),
             metavar="UNIX",
             help="find the marker that `python -m edge_client.marker` played at this time "
             "(default: times as they are if they are Unix times, else find the device's training)",
         )
-        attach.add_argument("--idle-w", type=_finite, metavar="W", help="idle power (default: before the first round)")
+        attach.add_argument("--idle-w", type=number(), metavar="W", help="idle power (default: before the first round)")
         attach.add_argument("--partial", action="store_true", help="accept a trace that misses some rounds")
         attach.add_argument("--dry-run", action="store_true", help="print what it would add")
         attach.add_argument("--json", action="store_true", help="print it as JSON")
@@ -88,16 +88,6 @@ examples:
         """Do one of them."""
         action: Callable[[argparse.Namespace], int] = options.action
         return action(options)
-
-
-def _finite(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return value
 
 
 def _action(

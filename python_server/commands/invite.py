@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import json
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from model_export.files import write_atomically
 from python_server.errors import ExperimentError
 from python_server.experiment import Experiment, load_experiment
 from python_server.identity import Identity, host_names
+from python_server.listening import is_loopback
 
 __all__ = ["Invite", "invitation"]
 
@@ -74,7 +74,7 @@ def invitation(experiment: Experiment, address: str) -> dict[str, str]:
         raise ExperimentError("server.tls is off: a phone talks to servers with TLS only")
     if server.port == 0:
         raise ExperimentError("server.port is 0, which is another port in every run; choose one")
-    if _is_loopback(server.host) and not _is_loopback(address):
+    if is_loopback(server.host) and not is_loopback(address):
         raise ExperimentError(f"server.host is {server.host}, which only this host reaches; set it to 0.0.0.0")
     names = [*host_names(server.names), server.host]
     if address not in names:
@@ -84,10 +84,3 @@ def invitation(experiment: Experiment, address: str) -> dict[str, str]:
     authority = Identity(server.identity).certificates(host_names(server.names)).ca
     host = f"[{address}]" if ":" in address else address
     return {"server": f"{host}:{server.port}", "ca": authority.read_text("ascii"), "trust": trusted.read_text("ascii")}
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

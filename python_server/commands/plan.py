@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
+from edge_client.arguments import number, whole
+
 if TYPE_CHECKING:
     from python_server.experiment import Experiment
     from python_server.model import RunBundles
@@ -47,16 +49,20 @@ examples:
         parser.add_argument(
             "--observed", type=Path, metavar="RUN", help="take speeds and power from what devices did in this run"
         )
-        parser.add_argument(
-            "--examples", type=_positive, metavar="N", help="samples of devices whose data is not named"
-        )
+        parser.add_argument("--examples", type=whole(1), metavar="N", help="samples of devices whose data is not named")
         parser.add_argument("--farm", action="store_true", help="what the devices would cost as phones of Device Farm")
         suggest = parser.add_argument_group("trade-offs: other E, C and τ, and which of them reach a target")
-        suggest.add_argument("--minutes", type=_above_0, metavar="MIN", help="target: all rounds within this time")
-        suggest.add_argument("--kilojoules", type=_above_0, metavar="KJ", help="target: energy of all devices together")
-        suggest.add_argument("--try-epochs", type=_positive, nargs="+", metavar="E", help="local epochs")
-        suggest.add_argument("--try-clients", type=_positive, nargs="+", metavar="C", help="devices in a round")
-        suggest.add_argument("--try-cutoff", type=_natural, nargs="+", metavar="τ", help="seconds of training; 0: none")
+        suggest.add_argument(
+            "--minutes", type=number(above=0), metavar="MIN", help="target: all rounds within this time"
+        )
+        suggest.add_argument(
+            "--kilojoules", type=number(above=0), metavar="KJ", help="target: energy of all devices together"
+        )
+        suggest.add_argument("--try-epochs", type=whole(1), nargs="+", metavar="E", help="local epochs")
+        suggest.add_argument("--try-clients", type=whole(1), nargs="+", metavar="C", help="devices in a round")
+        suggest.add_argument(
+            "--try-cutoff", type=number(least=0), nargs="+", metavar="τ", help="seconds of training; 0: none"
+        )
         suggest.add_argument("--svg", type=Path, metavar="FILE", help="draw the trade-offs")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -139,23 +145,3 @@ def _calibrations(path: Optional[Path], run: Optional[Path]) -> Calibrations:
     if run is not None:
         known.include(observed(run))
     return known
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
-
-
-def _natural(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return value
-
-
-def _above_0(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value

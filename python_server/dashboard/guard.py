@@ -16,7 +16,6 @@ import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Optional
 from urllib.parse import parse_qs
 
@@ -100,12 +99,10 @@ class Guard:
         await _answer(send, HTTPStatus.SEE_OTHER, "", {"location": "/", "set-cookie": cookie})
 
     def _is_known(self, headers: _Headers) -> bool:
-        cookies: SimpleCookie = SimpleCookie()
-        try:
-            cookies.load(headers.one("cookie") or "")
-        except CookieError:
-            return False
-        return self._cookie in cookies and _equal(cookies[self._cookie].value, self._session)
+        # By hand: `http.cookies` gives up at the first cookie that it does not like, and browsers send us those of all
+        # other programs on this host, whatever their port.
+        pairs = [each.strip().partition("=") for each in (headers.one("cookie") or "").split(";")]
+        return any(name == self._cookie and _equal(value, self._session) for name, _, value in pairs)
 
     def _is_foreign(self, method: str, path: str, headers: _Headers) -> str:
         """Return why a request cannot come from our own page; empty where it may."""

@@ -70,6 +70,12 @@ def test_the_printed_address_lets_in(guard: Guard, inner: Inner, cookie: str) ->
     assert ask(guard, cookie=f"other=1; {cookie}", host="LOCALHOST:8090")[0] == 200
 
 
+@pytest.mark.parametrize("other", ['seen={"a": [1, 2]}', 'a="', "name with blanks=1", "ключ", "expires=1", "="])
+def test_cookies_of_other_programs_on_this_host_do_no_harm(guard: Guard, cookie: str, other: str) -> None:
+    assert ask(guard, cookie=f"{other}; {cookie}")[0] == 200
+    assert ask(guard, cookie=f"{cookie}; {other}")[0] == 200
+
+
 @pytest.mark.parametrize("query", ["token=", "token=wrong", "token=é", "xtoken=1", "token=a&token=b"])
 def test_another_token_does_not(guard: Guard, inner: Inner, query: str) -> None:
     status, headers = ask(guard, query=query)

@@ -31,6 +31,11 @@ class _Started:
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
     reading: asyncio.Task[None] | None = None
 
+    @property
+    def code(self) -> int | None:
+        """How it ended; None while it goes on, or has lines that were not read yet: the last of them says why."""
+        return self.process.returncode if self.reading is not None and self.reading.done() else None
+
 
 class Launcher:
     """Runs ``pocketfleet`` in processes of their own, none of which outlives the dashboard."""
@@ -42,7 +47,7 @@ class Launcher:
         """Return what was started here, the newest first, for the page."""
         return {
             "started": [
-                {"title": each.title, "code": each.process.returncode, "lines": list(each.lines)[-3:]}
+                {"title": each.title, "code": each.code, "lines": list(each.lines)[-3:]}
                 for each in reversed(self._started)
             ]
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import socket
 import ssl
@@ -19,6 +18,7 @@ from python_server.dashboard.folder import RunsFolder
 from python_server.dashboard.guard import Guard
 from python_server.errors import DashboardError
 from python_server.identity import host_names
+from python_server.listening import is_loopback, listening_socket
 
 __all__ = ["DashboardSettings", "serve"]
 
@@ -68,7 +68,9 @@ def serve(settings: DashboardSettings, *, ready: Callable[[str], None]) -> None:
     """
     folder = RunsFolder(settings.path)
     _check(settings)
-    listener = _listen(settings.host, settings.port)
+    listener = listening_socket(
+        settings.host, settings.port, failed=DashboardError, in_use=DashboardError, instead="choose another --port"
+    )
     port = listener.getsockname()[1]
     scheme = "https" if settings.certificate else "http"
     app = DashboardApp(folder)
@@ -121,7 +123,7 @@ def _check(settings: DashboardSettings) -> None:
         except OSError as error:
             reason = error.strerror or "not a certificate and its key, in PEM"
             raise DashboardError(f"{settings.certificate} and {settings.key}: {reason.lower()}") from None
-    elif not settings.insecure_network and not _is_loopback(settings.host):
+    elif not settings.insecure_network and not is_loopback(settings.host):
         raise DashboardError(
             f"without TLS the dashboard listens on loopback addresses only, not on {settings.host}: whoever sees the "
             "token on the way could stop and start runs; give --certificate and --key (an experiment's identity/ has "
@@ -131,7 +133,7 @@ def _check(settings: DashboardSettings) -> None:
 
 def _hosts(host: str, port: int) -> list[str]:
     """Return the ``Host`` headers that browsers send which mean us."""
-    names = {"localhost", "127.0.0.1", "::1", host} if _is_loopback(host) else {host, *host_names()}
+    names = {"localhost", "127.0.0.1", "::1", host} if is_loopback(host) else {host, *host_names()}
     shown = {_shown(name) for name in names}
     return [f"{name}:{port}" for name in shown] + ([*shown] if port in (80, 443) else [])
 
@@ -140,7 +142,7 @@ def _reachable(host: str) -> str:
     """Return an address that a browser can open; of all of them, one that other computers reach."""
     if host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         return host
-    others = [name for name in host_names() if _is_address(name) and not _is_loopback(name)]
+    others = [name for name in host_names() if _is_address(name) and not is_loopback(name)]
     return next((name for name in others if ":" not in name or host == "::"), "localhost")
 
 
@@ -154,28 +156,3 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except socket.gaierror:
-        raise DashboardError(f"{host!r} is not an address of this host") from None
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise DashboardError(f"port {port} on {host} is in use by another program; choose another --port") from None
-        raise DashboardError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    return listener

@@ -156,20 +156,27 @@ class Calibrations:
         Raises
         ------
         PlanError
-            An entry lacks a figure; nothing is written then.
+            An entry lacks a figure, and is left out; the others are written.
         """
+        problems, before = [], self._entries
         for entry in entries:
             try:
                 new = _calibrated(entry)
+                json.dumps(entry, allow_nan=False)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise PlanError(f"{entry.get('device')}: its figures make no sense: {error!r}") from None
+                problems.append(f"{entry.get('device')}: its figures make no sense: {error!r}")
+                continue
             key = (new.device, new.bundle, new.threads)
             kept = [i for i, old in enumerate(self._read) if (old.device, old.bundle, old.threads) != key]
             self._entries = [*(self._entries[i] for i in kept), dict(entry)]
             self._read = [*(self._read[i] for i in kept), new]
-        assert self.path is not None
-        content = {"format": _FORMAT, "calibrations": self._entries}
-        write_atomically(self.path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        if self._entries is not before:
+            assert self.path is not None
+            content = {"format": _FORMAT, "calibrations": self._entries}
+            text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+            write_atomically(self.path, text.encode() + b"\n")
+        if problems:
+            raise PlanError("; ".join(problems))
 
     def include(self, entries: Iterable[Calibrated]) -> None:
         """Take in what is known of devices from elsewhere; it is not written."""
@@ -191,9 +198,6 @@ def _calibrated(entry: Mapping[str, Any]) -> Calibrated:
     steps = measured["steps"]
     if "" not in steps:
         raise ValueError("there is no time of a whole step")
-    for sample in measured["power"]:
-        if not {"wall_s", "cpu_s", "energy_j", "method", "source", "threads"} <= set(sample):
-            raise ValueError("a sample of power lacks a figure")
     exported = entry.get("exported_ms", {})
     exported_ms = _number(exported.get("train_head", exported.get("train", 0.0)))
     weights_ms = _number(measured["set_weights"]["ms"]) + _number(measured["get_weights"]["ms"])
@@ -213,8 +217,25 @@ def _calibrated(entry: Mapping[str, Any]) -> Calibrated:
         round_trip_s=_number(link.get("round_trip_s", 0.0)),
         link_method=str(link.get("method", "")),
         times_slower=_number(steps[""]["ms"]) / exported_ms if exported_ms else None,
-        power=tuple(dict(sample) for sample in measured["power"]),
+        power=tuple(_sample(each) for each in measured["power"]),
     )
+
+
+def _sample(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a sample of power, with every figure a number."""
+    wall_s, threads = _number(told["wall_s"]), told["threads"]
+    if not wall_s or isinstance(threads, bool) or not isinstance(threads, int):
+        raise ValueError("a sample of power is of no time, or of no number of threads")
+    return {
+        **told,
+        "wall_s": wall_s,
+        "cpu_s": _number(told["cpu_s"]),
+        "energy_j": _number(told["energy_j"]),
+        "idle_j": None if told.get("idle_j") is None else _number(told["idle_j"]),
+        "method": str(told["method"]),
+        "source": str(told["source"]),
+        "threads": threads,
+    }
 
 
 def _number(value: object) -> float:

@@ -83,6 +83,29 @@ def test_figures_that_make_no_sense_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="pi: its figures make no sense"):
         Calibrations(tmp_path / "c.json").add([entry(step_ms=-1)])
     assert not (tmp_path / "c.json").exists()
+    old, hot = entry("old"), entry("hot")
+    del old["measured"]["features"]
+    hot["measured"]["temperature_end_c"] = float("nan")
+    with pytest.raises(PlanError, match=r"^old: its figures make no sense: KeyError\('features'\); hot: its figures "):
+        Calibrations(tmp_path / "c.json").add([entry("nano"), old, hot, entry("pi")])
+    assert Calibrations(tmp_path / "c.json").devices == {"nano", "pi"}, "minutes of other devices' work are not lost"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"wall_s": 0.0}, {"cpu_s": "a"}, {"energy_j": -1.0}, {"idle_j": "b"}, {"threads": 1.5}, {"threads": None}]
+)
+def test_a_sample_of_power_that_is_none_is_refused(wrong: dict[str, Any], tmp_path: Path) -> None:
+    made = entry()
+    made["measured"]["power"] = [{**power(3, 1), **wrong}]
+    with pytest.raises(PlanError, match="pi: its figures make no sense"):
+        Calibrations(tmp_path / "c.json").add([made])
+
+
+def test_a_sample_without_idle_power_is_one(tmp_path: Path) -> None:
+    made = entry()
+    made["measured"]["power"] = [{key: value for key, value in power(3, 1).items() if key != "idle_j"}]
+    Calibrations(tmp_path / "c.json").add([made])
+    assert Calibrations(tmp_path / "c.json").of("pi")[0].counted_power[0]["idle_j"] is None
 
 
 def test_power_is_fitted_to_what_was_measured_alone(tmp_path: Path) -> None:

@@ -82,7 +82,13 @@ def forecast(
     if not fleet:
         raise PlanError("there are no devices to plan for")
     rounds = min(experiment.rounds, most_rounds or experiment.rounds, max(1, _MOST_TASKS // len(fleet)))
-    return _Rounds(experiment, model, fleet, change or Change()).run(rounds)
+    change = change or Change()
+    found = after = _Rounds(experiment, model, fleet, change)
+    found.work_out(rounds)
+    if rounds < experiment.rounds and any(each.once_s for each in fleet):
+        after = _Rounds(experiment, model, [replace(each, once_s=0.0) for each in fleet], change)
+        after.work_out(rounds)
+    return found.result(after)
 
 
 class _Rounds:
@@ -100,15 +106,22 @@ class _Rounds:
         self._strategy = self._changed(experiment.strategy).bind(model.variants, experiment.groups)
         self._history = DeviceHistory(model.variants)
         self._begun: set[str] = set()
+        self._lengths: list[float] = []
         simulation = experiment.simulation
         self._overhead_s = simulation.overhead_s or OVERHEAD_S
         self._overhead = f"simulation.overhead_s, {simulation.overhead_s:g} s" if simulation.overhead_s else ""
 
-    def run(self, rounds: int) -> Forecast:
-        """Work out so many rounds, and take the others to be like them."""
+    def work_out(self, rounds: int) -> None:
+        """Do so many rounds.
+
+        Raises
+        ------
+        PlanError
+            No device takes part in any of them.
+        """
         experiment = self._experiment
         state = self._strategy.start(self._model.initial())
-        now, lengths = 0.0, []
+        now = 0.0
         for number in range(1, rounds + 1):
             random = np.random.default_rng([experiment.seed, number])
             known = [self._history.known(self._device(device, now)) for device in self._devices.values()]
@@ -125,13 +138,12 @@ class _Rounds:
             state = self._strategy.observe(state, number, [row for row in rows if row.outcome != "skipped"])
             uploads = [Upload(number, row.device, row.upload_s, row.upload_bytes) for row in rows if row.upload_s]
             self._history.learn(rows, uploads)
-            lengths.append(end - now)
+            self._lengths.append(end - now)
             now = end
         found = [tally.found for tally in self._tallies.values()]
         if not any(each.asked for each in found):
             reason = next((each.reason for each in found if each.reason), "none is asked")
             raise PlanError(f"no device would take part: {reason}")
-        return self._result(lengths, rounds)
 
     def _changed(self, strategy: Strategy) -> Strategy:
         change: Any = self._change
@@ -225,21 +237,34 @@ class _Rounds:
                 self._tallies[name].used("evaluate", (gross, idle))
         return max(ends)
 
-    def _result(self, lengths: Sequence[float], rounds: int) -> Forecast:
-        scale = self._experiment.rounds / rounds
-        total_s, tallies = sum(lengths) * scale, self._tallies.values()
-        joules = {phase: scale * sum(each.total(f"{phase}_j") for each in tallies) for phase in PHASES}
+    def result(self, after: _Rounds) -> Forecast:
+        """Return what all rounds of the experiment come to, those that were not worked out taken to be like others.
+
+        Parameters
+        ----------
+        after
+            As many rounds that are like those that follow: these ones, or without what is done once.
+        """
+        lengths = self._lengths
+        more = self._experiment.rounds / len(lengths) - 1
+        pairs = [(tally, after._tallies[name]) for name, tally in self._tallies.items()]
+
+        def total(key: str) -> float:
+            return sum(each.total(key) + more * other.total(key) for each, other in pairs)
+
+        total_s = sum(lengths) + more * sum(after._lengths)
+        joules = {phase: total(f"{phase}_j") for phase in PHASES}
         return Forecast(
-            devices=[each.finish(scale, total_s) for each in tallies],
             rounds=self._experiment.rounds,
-            worked_out=rounds,
+            worked_out=len(lengths),
             round_s=statistics.median(lengths),
             shortest_s=min(lengths),
             longest_s=max(lengths),
             total_s=total_s,
             energy_j={phase: value for phase, value in joules.items() if value},
-            download_bytes=scale * sum(each.total("download_bytes") for each in tallies),
-            upload_bytes=scale * sum(each.total("upload_bytes") for each in tallies),
-            local_epochs=scale * sum(each.local_epochs for each in tallies),
+            download_bytes=total("download_bytes"),
+            upload_bytes=total("upload_bytes"),
+            local_epochs=sum(each.local_epochs + more * other.local_epochs for each, other in pairs),
             overhead=self._overhead or OVERHEAD_SOURCE,
+            devices=[each.finish(more, other, total_s) for each, other in pairs],
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -129,6 +130,22 @@ def test_other_settings_cost_what_they_should(write: Write) -> None:
     once = planned(experiment, most_rounds=1)
     assert (once.worked_out, once.rounds) == (1, 4)
     assert once.total_s == pytest.approx(4 * once.round_s)
+
+
+def test_what_is_done_once_is_not_taken_for_usual(write: Write) -> None:
+    """Features of a frozen base take half a minute, in the first of two rounds that stand for four."""
+    experiment = write()
+    model = RunBundles(experiment.model.bundle)
+    fleet = of_experiment(experiment, model)
+    slow = [replace(each, once_s=30.0) for each in fleet]
+    for most in (0, 2):
+        plan, usual = (forecast(experiment, model, each, most_rounds=most) for each in (slow, fleet))
+        assert plan.total_s == pytest.approx(usual.total_s + 30.0)
+        more_j = sum(each.device.joules("train", 30.0)[0] for each in fleet)
+        assert sum(plan.energy_j.values()) == pytest.approx(sum(usual.energy_j.values()) + more_j)
+        for each, other in zip(plan.devices, usual.devices):
+            assert (each.asked, each.train_s) == pytest.approx((other.asked, other.train_s + 30.0 / 4))
+            assert each.wait_s == pytest.approx(other.wait_s)
 
 
 def test_the_setting_with_the_most_work_within_the_target_is_found(write: Write) -> None:

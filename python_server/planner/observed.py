@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Optional
 
+from python_server.energy_figures import EnergyFigure, all_figures, best, counted
 from python_server.errors import PlanError
 from python_server.planner.calibrations import Calibrated
 from python_server.run_reader import RunReader
@@ -42,38 +43,33 @@ def observed(run: Path) -> list[Calibrated]:
         bundle = reader.meta.get("bundle_sha256", "")
         rows = [row for row in reader.device_rounds() if row.train_s and row.steps and not row.plan.get("submodel")]
         at = {row.round: row.started_at for row in reader.rounds()}
+        energies = {key[:2]: figure for key, figure in counted(all_figures(reader)).items() if key[2] == "train"}
     by_device: dict[str, list[DeviceRoundRow]] = defaultdict(list)
     for row in rows:
         by_device[row.name].append(row)
     if not by_device:
         raise PlanError(f"{run}: no device trained the run's own bundle in it")
-    return [_device(name, bundle, own, max(at.get(row.round, 0.0) for row in own)) for name, own in by_device.items()]
+    return [
+        _device(name, bundle, own, max(at.get(row.round, 0.0) for row in own), energies)
+        for name, own in by_device.items()
+    ]
 
 
-def _device(name: str, bundle: str, rows: Sequence[DeviceRoundRow], at: float) -> Calibrated:
-    counted = rows[_FIRST - 1 :] or rows
+def _device(
+    name: str,
+    bundle: str,
+    rows: Sequence[DeviceRoundRow],
+    at: float,
+    energies: Mapping[tuple[int, str], EnergyFigure],
+) -> Calibrated:
+    usual = rows[_FIRST - 1 :] or rows
     steps: dict[str, list[float]] = defaultdict(list)
-    for row in counted:
+    for row in usual:
         steps[str(row.plan.get("cut", ""))].append(1000 * (row.train_s or 0.0) / (row.steps or 1))
     step_ms = {cut: statistics.median(times) for cut, times in steps.items()}
     if "" not in step_ms:
         step_ms[""] = max(step_ms.values())
     spread = {cut: (min(times), max(times)) for cut, times in steps.items()}
-    energies = [row for row in counted if row.energy_j is not None and row.train_s]
-    power = []
-    if energies:
-        idle = [row.energy_idle_j for row in energies if row.energy_idle_j is not None]
-        power.append(
-            {
-                "threads": 1,
-                "wall_s": sum(row.train_s or 0.0 for row in energies),
-                "cpu_s": sum(row.cpu_s or row.train_s or 0.0 for row in energies),
-                "energy_j": sum(row.energy_j or 0.0 for row in energies),
-                "idle_j": sum(idle) if len(idle) == len(energies) else None,
-                "method": energies[0].energy_method,
-                "source": energies[0].energy_source,
-            }
-        )
     return Calibrated(
         device=name,
         bundle=bundle,
@@ -84,14 +80,37 @@ def _device(name: str, bundle: str, rows: Sequence[DeviceRoundRow], at: float) -
         spread_ms={"": spread.get("", (step_ms[""], step_ms[""])), **spread},
         evaluate_ms=step_ms[""] / 3,
         features_ms=0.0,
-        prepare_s=_median(row.prepare_s for row in counted) or 0.0,
-        download_mbps=_rate((row.download_bytes, row.download_s) for row in counted),
-        upload_mbps=_rate((row.upload_bytes, row.upload_s) for row in counted),
+        prepare_s=_median(row.prepare_s for row in usual) or 0.0,
+        download_mbps=_rate((row.download_bytes, row.download_s) for row in usual),
+        upload_mbps=_rate((row.upload_bytes, row.upload_s) for row in usual),
         round_trip_s=0.0,
         link_method="transfers of an earlier run",
         times_slower=None,
-        power=power,
+        power=_power(usual, energies),
     )
+
+
+def _power(rows: Iterable[DeviceRoundRow], energies: Mapping[tuple[int, str], EnergyFigure]) -> list[dict[str, object]]:
+    """Return the power in training, by the best source that told of any round; others are not mixed with it."""
+    told = [(row, energies[row.round, row.device]) for row in rows if (row.round, row.device) in energies]
+    first = best([figure for _, figure in told])
+    if first is None:
+        return []
+    alike = [each for each in told if (each[1].method, bool(each[1].trace)) == (first.method, bool(first.trace))]
+    # Joules stand for the seconds that were seen.
+    seen = [(row, figure, 1.0 if figure.coverage is None else figure.coverage) for row, figure in alike]
+    idle = [figure.idle_j for _, figure in alike if figure.idle_j is not None]
+    return [
+        {
+            "threads": 1,
+            "wall_s": sum(share * (row.train_s or 0.0) for row, _, share in seen),
+            "cpu_s": sum(share * (row.cpu_s or row.train_s or 0.0) for row, _, share in seen),
+            "energy_j": sum(figure.gross_j for _, figure in alike),
+            "idle_j": sum(idle) if len(idle) == len(alike) else None,
+            "method": first.method,
+            "source": first.source,
+        }
+    ]
 
 
 def _median(values: Iterable[Optional[float]]) -> Optional[float]:

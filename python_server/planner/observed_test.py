@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from python_server.planner.forecast_test import write as write  # a fixture
 from python_server.planner.keep import keep_plan
 from python_server.planner.observed import observed
 from python_server.run_reader import RunReader
-from python_server.run_rows import ENERGY, PREDICTED, DeviceRoundRow
+from python_server.run_rows import ENERGY, PREDICTED, DeviceRoundRow, MeasurementRow
 from python_server.simulation.settings import SimulationSettings
 from python_server.store import RoundCommit, RunStore
 from python_server.store_test import a_round
@@ -50,11 +51,14 @@ def row(number: int, *, train_s: float, **more: Any) -> DeviceRoundRow:
     return DeviceRoundRow(number, "sha256:1", "phone", "ok", **{**values, **more})
 
 
-def a_run(path: Path, bundle: str, *rows: DeviceRoundRow, **meta: str) -> Path:
+def a_run(
+    path: Path, bundle: str, *rows: DeviceRoundRow, measurements: Sequence[MeasurementRow] = (), **meta: str
+) -> Path:
     store = RunStore.create(path, b"", {"bundle_sha256": bundle, **meta})
     for number in sorted({0, *(each.round for each in rows)}):
         own = [each for each in rows if each.round == number]
-        store.commit(RoundCommit(a_round(number), {}, device_rounds=own))
+        told = [each for each in measurements if each.round == number]
+        store.commit(RoundCommit(a_round(number), {}, device_rounds=own, measurements=told))
     store.close()
     return path
 
@@ -77,6 +81,23 @@ def test_a_plan_from_what_a_run_observed(write: Write, digits_bundle: Path, tmp_
     assert phone.energy_j["train"] == pytest.approx(3 * phone.train_s)
     assert phone.energy_idle_j["train"] == pytest.approx(phone.train_s)
     assert phone.sources["power"].startswith("the gauge, in training on 1970-01-01")
+
+
+def test_power_is_that_of_the_best_source_alone(tmp_path: Path) -> None:
+    """Three watts by the gauge, though a model took the phone for one of a hundred in one round; 2.5 by an instrument,
+    which saw 4 of the 5 seconds of a round."""
+    modelled: dict[str, Any] = {"energy_method": "modelled", "energy_source": "a model"}
+    rows = [row(1, train_s=9), row(2, train_s=5), row(3, train_s=5, energy_j=500.0, **modelled), row(4, train_s=5)]
+    (phone,) = observed(a_run(tmp_path / "gauge", "sha", *rows))
+    (sample,) = phone.counted_power
+    assert (sample["method"], sample["source"]) == ("battery", "the gauge")
+    assert (sample["energy_j"], sample["wall_s"]) == (30.0, 10.0)
+    bench: dict[str, Any] = {"phase": "train", "idle_j": None, "coverage": 0.8, "trace": "bench.csv"}
+    attached = MeasurementRow(3, "sha256:1", ENERGY, 10.0, "J", "a bench supply", "measured", bench)
+    (phone,) = observed(a_run(tmp_path / "bench", "sha", *rows, measurements=[attached]))
+    (sample,) = phone.counted_power
+    assert sample["source"] == "a bench supply"
+    assert sample["energy_j"] / sample["wall_s"] == pytest.approx(2.5)
 
 
 def test_runs_that_say_nothing_are_refused(tmp_path: Path) -> None:

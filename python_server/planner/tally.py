@@ -16,6 +16,7 @@ from python_server.strategies.base import Plan
 __all__ = ["Tally", "row_of"]
 
 _MEANS = ("download_s", "prepare_s", "train_s", "upload_s", "download_bytes", "upload_bytes", "steps")
+_COUNTS = ("asked", "late", "cut_off", "skipped")
 
 
 class Tally:
@@ -86,28 +87,32 @@ class Tally:
         """Return a sum so far, such as ``download_bytes`` or ``train_j``; 0 where there is nothing of it."""
         return self._sums.get(key, 0.0)
 
-    def finish(self, scale: float, total_s: float) -> DeviceForecast:
+    def finish(self, more: float, after: Tally, total_s: float) -> DeviceForecast:
         """Turn sums into means of the rounds in which it is asked, and counts into those of all rounds.
 
         Parameters
         ----------
-        scale
-            All rounds, to those that were worked out.
+        more
+            Rounds that were not worked out, to those that were.
+        after
+            What these come to; may be this very tally.
         total_s
             Seconds of all rounds.
         """
-        found, sums, profile = self.found, self._sums, self._device.profile
-        asked = max(1, found.asked)
+        found, profile = self.found, self._device.profile
+        sums = {key: value + more * after.total(key) for key, value in self._sums.items()}
+        work_j = self._device.work_j + more * after._device.work_j
+        counts = {key: getattr(found, key) + more * getattr(after.found, key) for key in _COUNTS}
+        asked = counts["asked"] or 1
         for key in (*_MEANS, "planned_steps"):
             setattr(found, key, sums.get(key, 0.0) / asked)
-        found.wait_s = max(0.0, sums["span_s"] - found.own_s * found.asked) / asked
+        found.wait_s = max(0.0, sums["span_s"] / asked - found.own_s)
         for phase in PHASES:
             if f"{phase}_j" in sums:
                 found.energy_j[phase] = sums[f"{phase}_j"] / asked
                 found.energy_idle_j[phase] = sums[f"{phase}_idle_j"] / asked
         if profile.battery_wh:
-            used_j = profile.idle_w * total_s + self._device.work_j * scale
-            found.battery_percent = 100 * used_j / (3600 * profile.battery_wh)
+            found.battery_percent = 100 * (profile.idle_w * total_s + work_j) / (3600 * profile.battery_wh)
         remarks = list(self._remarks)
         need, have = found.memory_bytes, found.memory_available
         if need and have and need > have:
@@ -115,8 +120,8 @@ class Tally:
         if found.battery_percent is not None and found.battery_percent > profile.battery_percent:
             remarks.append(f"{found.name}: its battery would be empty before the end")
         found.remarks = tuple(remarks)
-        for key in ("asked", "late", "cut_off", "skipped"):
-            setattr(found, key, round(getattr(found, key) * scale))
+        for key, count in counts.items():
+            setattr(found, key, round(count))
         return found
 
 

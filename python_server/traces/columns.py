@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,16 +19,28 @@ import numpy as np
 
 from python_server.errors import TraceError
 
-__all__ = ["QUANTITIES", "Column", "Table", "open_table", "parse_column", "unit_in"]
+__all__ = ["QUANTITIES", "Column", "Table", "factor_of", "open_table", "parse_column"]
 
 QUANTITIES = {
     "time": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0},
-    "watts": {"W": 1.0, "mW": 1e-3, "uW": 1e-6, "µW": 1e-6},
-    "amps": {"A": 1.0, "mA": 1e-3, "uA": 1e-6, "µA": 1e-6},
+    "watts": {"W": 1.0, "mW": 1e-3, "uW": 1e-6, "µW": 1e-6, "nW": 1e-9, "kW": 1e3},
+    "amps": {"A": 1.0, "mA": 1e-3, "uA": 1e-6, "µA": 1e-6, "nA": 1e-9},
     "volts": {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "µV": 1e-6},
-    "joules": {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "Wh": 3600.0, "mWh": 3.6, "uWh": 3.6e-3, "µWh": 3.6e-3},
+    "joules": {
+        **{"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9, "kJ": 1e3, "Ws": 1.0, "mWs": 1e-3},
+        **{"uWs": 1e-6, "µWs": 1e-6, "Wh": 3600.0, "mWh": 3.6, "uWh": 3.6e-3, "µWh": 3.6e-3, "kWh": 3.6e6},
+    },
 }
 """Quantities that a column may hold, and what one of each unit is in the first."""
+
+_PLAIN = {
+    "time": ("sec", "second", "seconds", "utc", "gmt", "local", "unix", "epoch", "iso 8601", "iso8601"),
+    "watts": ("watt", "watts"),
+    "amps": ("amp", "amps", "ampere", "amperes"),
+    "volts": ("volt", "volts"),
+    "joules": ("joule", "joules"),
+}
+"""What else may stand in brackets and means the first unit, or dates."""
 
 _LEADING_LINES = 50
 """A header is among so many first lines."""
@@ -110,7 +122,7 @@ class Table:
         try:
             return datetime.fromisoformat(text).timestamp()
         except ValueError:
-            raise TraceError(f"line {line}, column '{self.header[place]}': '{text[:30]}' is no number") from None
+            raise TraceError(f"line {line}, column '{self.header[place]}': {text[:30]!r} is no number") from None
 
 
 def open_table(path: Path) -> Table:
@@ -159,7 +171,7 @@ def parse_column(text: str, header: Sequence[str]) -> tuple[str, Column]:
     if rest not in header and rest.startswith("-"):
         sign, rest = -1.0, rest[1:]
     if rest in header:
-        return quantity, Column(rest, sign * (unit_in(rest, QUANTITIES[quantity]) or 1.0))
+        return quantity, Column(rest, sign * factor_of(rest, quantity))
     name, _, unit = rest.rpartition(":")
     if name not in header:
         raise TraceError(f"--column {text}: there is no such column; there are: {', '.join(filter(None, header))}")
@@ -168,10 +180,25 @@ def parse_column(text: str, header: Sequence[str]) -> tuple[str, Column]:
     return quantity, Column(name, sign * QUANTITIES[quantity][unit])
 
 
-def unit_in(name: str, units: Mapping[str, float]) -> float | None:
-    """Return the factor of the unit that a column's name ends with, as in ``Main(mA)`` or ``power_mW``; None: none."""
-    found = re.search(r"(?:[(\[]\s*|[_\s/])([a-zA-Zµ]+)\s*[)\]]?$", name)
-    return units.get(found.group(1)) if found else None
+def factor_of(name: str, quantity: str) -> float:
+    """Return the factor of the unit in a column's name, as in ``Main(mA)`` or ``power_mW``; 1 where there is none.
+
+    Raises
+    ------
+    TraceError
+        Something in brackets is no unit of the quantity: taken for the usual one, it might be a wrong joule.
+    """
+    bracket = re.search(r"[(\[]([^)\]]*)[)\]]", name)
+    found = bracket or re.search(r"[_\s/]([a-zA-Zµμ]+)$", name)
+    text = found.group(1).strip().replace("μ", "µ") if found else ""
+    units = QUANTITIES[quantity]
+    factor = units.get(text) or {unit.lower(): factor for unit, factor in units.items()}.get(text)
+    if factor is not None or not bracket or text.lower() in _PLAIN[quantity]:
+        return factor or 1.0
+    raise TraceError(
+        f"column '{name}': '{text}' is no unit that is known here; say what it is: --column '{quantity}={name}:UNIT' "
+        f"with one of {', '.join(units)}"
+    )
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

@@ -67,6 +67,9 @@ def total(trace: PowerTrace) -> float:
             "amps",
         ),
         ("time,energy_mWh\n0,0\n1,0.5555556\n3,2.5\n", "trace.csv", "joules from energy_mWh"),
+        ("Time [sec],Power (kW)\n0,.002\n1,.002\n2,.004\n3,.004\n", "trace.csv", "watts from Power (kW)"),
+        ("Time (UTC),P (mw) avg\n0,2000\n1,2000\n2,4000\n3,4000\n", "trace.csv", "watts from P (mw) avg"),
+        ("Time/ms,I/μA,U/V\n0,5e5,4\n1e3,5e5,4\n2e3,1e6,4\n3e3,1e6,4\n", "trace.csv", "amps from I/μA"),
     ],
 )
 def test_exports_give_the_joules_of_a_hand_calculation(tmp_path: Path, text: str, name: str, words: str) -> None:
@@ -135,12 +138,19 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         ("time,power\n", "it holds no readings"),
         ("time,power\n0,1\n", "fewer than two readings"),
         ("time,power\n0,1\n1,x\n", "line 3, column 'power': 'x' is no number"),
+        ('time,power\n0,1\n1,"2\n2,3\n', r"line 3, column 'power': '2\\n2,3' is no number"),
         ("time,power\n0,1\n2,1\n1,1\n", r"time goes back from 2.000000 to 1.000000 s at reading 3"),
         ("time,power\n0,1\n,1\n2,1\n", "reading 2 has no time"),
         ("time,power\n0,\n1,\n2,1\n", "no stretch of time in which power is known"),
         ("time,power\n0,2000\n1,2100\n", "mean power is 2.05e.03 W, which no phone or board uses"),
         ("time,current_mA,voltage\n0,-900,5\n1,-905,5\n", "mean power is -4.51 W"),
         ("time,power\n0,0\n1,0\n", "mean power is 0 W"),
+        (
+            "time,power (dBm)\n0,30\n1,31\n",
+            r"column 'power \(dBm\)': 'dBm' is no unit that is known here; say .*:UNIT'",
+        ),
+        ("time,energy (mAh)\n0,1\n1,2\n", "'mAh' is no unit that is known here"),
+        ("time,energy\n0,0\n1,1e6\n2,2e6\n", "mean power is 1e.06 W"),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -158,6 +168,31 @@ def test_gaps_and_missing_values_are_not_filled() -> None:
     assert span.covered_s == pytest.approx(9.9 - 1.0 + 9.9, abs=0.11)
     assert span.watts == pytest.approx(2, abs=0.01)
     assert trace.flags == ("1 gaps, 50.1 s in all",)
+
+
+def test_readings_that_cannot_be_true_are_left_out_and_told() -> None:
+    """An overflow of one reading is a spike of millions of joules; a counter's is worse."""
+    times = np.arange(0, 100, 0.01)
+    watts = 2 + 0.01 * np.sin(times)
+    watts[5000] = 4.294967295e9
+    trace = PowerTrace.of_watts(times, watts, unix=False, source="", covers="device")
+    assert trace.over(0, 99).watts == pytest.approx(2, abs=0.001)
+    assert trace.over(0, 99).covered_s == pytest.approx(99 - 0.02)
+    assert trace.flags == ("1 readings beyond 500 W were left out",)
+    counter = 3.6 * np.floor(np.cumsum(watts * 0.01 * (watts < 500)) / 3.6)
+    counter[7000:] += 1e6
+    trace = PowerTrace.of_joules(times, counter, unix=False, source="", method="rail", covers="parts")
+    assert trace.over(0, 99).watts == pytest.approx(2, abs=0.05)
+    assert trace.flags == ("its counter jumped 1 times by more than can be true",)
+
+
+def test_power_that_flows_back_is_told() -> None:
+    times = np.arange(0, 100, 0.1)
+    noisy = 0.2 * np.sin(99 * times)
+    noise = PowerTrace.of_watts(times, noisy + 0.199, unix=False, source="", covers="device")
+    assert noise.flags == ()
+    fed = PowerTrace.of_watts(times, np.where(times < 20, -1, 3) + noisy, unix=False, source="", covers="device")
+    assert fed.flags[0].startswith("power below zero for 19.9 s")
 
 
 def test_a_stuck_instrument_covers_nothing() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from python_server.errors import TraceError
-from python_server.traces.columns import QUANTITIES, Column, Table, open_table, parse_column, unit_in
+from python_server.traces.columns import Column, Table, factor_of, open_table, parse_column
 from python_server.traces.format import Hints, electric
 from python_server.traces.power_trace import PowerTrace
 
@@ -43,9 +43,14 @@ class Generic:
         """Read it by its header, and by what the user says."""
         table = open_table(path)
         told = dict(parse_column(text, table.header) for text in hints.columns)
-        found = _by_name(table)
+        names = _by_name(table)
         if told.keys() - {"time"}:  # who names a quantity does not want another one
-            found = {quantity: column for quantity, column in found.items() if quantity == "time"}
+            names = {quantity: name for quantity, name in names.items() if quantity == "time"}
+        found = {
+            quantity: Column(name, factor_of(name, quantity))
+            for quantity, name in names.items()
+            if quantity not in told
+        }
         found.update(told)
         if "time" not in found:
             raise TraceError(
@@ -55,11 +60,12 @@ class Generic:
         return electric(table, hints, source, **found)
 
 
-def _by_name(table: Table) -> dict[str, Column]:
-    found: dict[str, Column] = {}
+def _by_name(table: Table) -> dict[str, str]:
+    """Return the name of the first column of each quantity."""
+    found: dict[str, str] = {}
     for name in table.header:
         words = name.lower().replace("(", " ").replace("[", " ").replace("_", " ").replace("/", " ").split()
         for quantity, known in _NAMES.items():
             if words and words[0] in known and quantity not in found:
-                found[quantity] = Column(name, unit_in(name, QUANTITIES[quantity]) or 1.0)
+                found[quantity] = name
     return found

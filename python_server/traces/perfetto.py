@@ -128,8 +128,8 @@ def _read(path: Path) -> _Power:
     return power
 
 
-def _packets(data: memoryview) -> Iterator[dict[int, Union[int, memoryview]]]:
-    """Yield the fields of interest of every packet, of compressed ones too."""
+def _packets(data: memoryview, *, inner: bool = False) -> Iterator[dict[int, Union[int, memoryview]]]:
+    """Yield the fields of interest of every packet, of compressed ones too; ``inner``: ``data`` was compressed."""
     wanted = {_CLOCK_SNAPSHOT, _TIMESTAMP, _BATTERY, _RAILS, _COMPRESSED, _CLOCK_ID}
     for number, packet in fields(data):
         if number != _PACKET or isinstance(packet, int):
@@ -137,7 +137,9 @@ def _packets(data: memoryview) -> Iterator[dict[int, Union[int, memoryview]]]:
         found = {key: value for key, value in fields(packet) if key in wanted}
         compressed = found.pop(_COMPRESSED, None)
         if isinstance(compressed, memoryview):
-            yield from _packets(memoryview(_unpacked(compressed)))
+            if inner:  # Perfetto writes none; a few hundred of them would be too deep for us
+                raise TraceError("a compressed packet holds another one: it is no trace of Perfetto, or damaged")
+            yield from _packets(memoryview(_unpacked(compressed)), inner=True)
         elif found:
             yield found
 

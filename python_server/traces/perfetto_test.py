@@ -131,6 +131,10 @@ def test_compressed_packets_are_unpacked(tmp_path: Path) -> None:
     rest = TRACE(packet=plain.packet[1:])
     trace.packet.add(compressed_packets=zlib.compress(rest.SerializeToString()))
     assert read_trace(saved(tmp_path, trace)).over(UNIX_S, UNIX_S + 8).joules == pytest.approx(8 * 2.5)
+    nested = TRACE()
+    nested.packet.add(compressed_packets=zlib.compress(trace.SerializeToString()))
+    with pytest.raises(TraceError, match="a compressed packet holds another one"):
+        read_trace(saved(tmp_path, nested))
     for damaged in (trace.packet[1].compressed_packets[:-20], b"not deflate"):
         trace.packet[1].compressed_packets = damaged
         with pytest.raises(TraceError, match="a compressed packet is damaged"):

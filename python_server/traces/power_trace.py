@@ -23,7 +23,10 @@ _STUCK_S = 30.0
 _STUCK_READINGS = 30
 """So long the very same reading, and the instrument was stuck: its noise alone changes the last digit."""
 _LEAST_W, _MOST_W = 1e-4, 500.0
-"""No phone or board uses less or more on average; outside of it a unit is wrong."""
+"""No phone or board uses less or more on average; outside of it a unit is wrong. A single reading may be 0, or below
+by an instrument's noise."""
+_SOME = 0.5
+_WORTH_TELLING = 0.01
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,14 @@ class PowerTrace:
             Time goes back, there are fewer than two readings, or the mean power is no device's.
         """
         times_s, watts = _merged(times_s, watts)
+        beyond = np.abs(watts) > _MOST_W
+        wrong = "" if not beyond.any() else f"{int(beyond.sum())} readings beyond {_MOST_W:g} W were left out"
+        if beyond.mean() < _SOME:  # else it is the unit that is wrong, which the mean tells
+            watts = np.where(beyond, np.nan, watts)
         steps = np.diff(times_s)
         joules = steps * (watts[1:] + watts[:-1]) / 2
         stuck = _stuck(times_s, watts)
-        return _build(cls, times_s, joules, stuck, unix=unix, source=source, method=method, covers=covers)
+        return _build(cls, times_s, joules, stuck, wrong, unix=unix, source=source, method=method, covers=covers)
 
     @classmethod
     def of_joules(
@@ -99,8 +106,13 @@ class PowerTrace:
         times_s, counter_j = _merged(times_s, counter_j)
         joules = np.diff(counter_j)
         joules[joules < 0] = np.nan  # the device started anew
+        # A counter's steps may be of some joules, so a short time says little of its power.
+        jumps = joules > _MOST_W * np.maximum(np.diff(times_s), 1.0)
+        wrong = "" if not jumps.any() else f"its counter jumped {int(jumps.sum())} times by more than can be true"
+        if jumps.mean() < _SOME:
+            joules[jumps] = np.nan
         stuck = _stuck(times_s, counter_j)
-        return _build(cls, times_s, joules, stuck, unix=unix, source=source, method=method, covers=covers)
+        return _build(cls, times_s, joules, stuck, wrong, unix=unix, source=source, method=method, covers=covers)
 
     @property
     def start_s(self) -> float:
@@ -144,6 +156,7 @@ def _build(
     times_s: np.ndarray,
     joules: np.ndarray,
     stuck: np.ndarray,
+    wrong: str,
     *,
     unix: bool,
     source: str,
@@ -163,7 +176,10 @@ def _build(
             f"its mean power is {watts:.3g} W, which no phone or board uses: a unit or a sign is wrong; "
             "name columns and units with --column, such as --column amps=-COLUMN:mA"
         )
-    flags = []
+    flags = [wrong] if wrong else []
+    back = joules < 0
+    if -joules[back].sum() > _WORTH_TELLING * joules.sum():
+        flags.append(f"power below zero for {float(steps[back].sum()):.1f} s: something fed the device, or the supply")
     if gaps.any():
         flags.append(f"{int(gaps.sum())} gaps, {float(steps[gaps].sum()):.1f} s in all")
     if stuck.any():

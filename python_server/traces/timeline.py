@@ -7,17 +7,18 @@ trained, sent and evaluated. So the work is placed backwards from the answer:
 
 How much of ``prepare`` came before the training is not told (half of it is taken), nor how long an answer lay there
 before the server looked (half of what the device's times leave open, up to twice 0.125 s). What may be off by this is
-each phase's ``slack_s``. Of an evaluation the download is not told, so it counts as waiting.
+each phase's ``slack_s``. Of an evaluation nothing of the preparing is told; it is taken for half of a training's, as it
+only sets weights. Runs of older versions do not tell its download either, which counts as waiting there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 from python_server.run_rows import (
     EVALUATION_ANSWERED,
+    EVALUATION_DOWNLOAD,
     EVALUATION_STARTED,
     TRAINING_STARTED,
     DeviceRoundRow,
@@ -33,7 +34,7 @@ _CLOCK_TOLERANCE = 0.05
 """A device's clock may run so much faster or slower than the server's before its times are not believed."""
 
 _Moments = dict[tuple[int, str, str], float]
-"""Unix times by round, device (empty: all) and quantity."""
+"""Unix times, and seconds of downloads, by round, device (empty: all) and quantity."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def device_phases(
     moments = {
         (row.round, row.device, row.quantity): row.value
         for row in measurements
-        if row.quantity in (TRAINING_STARTED, EVALUATION_STARTED, EVALUATION_ANSWERED)
+        if row.quantity in (TRAINING_STARTED, EVALUATION_STARTED, EVALUATION_ANSWERED, EVALUATION_DOWNLOAD)
     }
     by_round: dict[int, list[DeviceRoundRow]] = {}
     for row in device_rounds:
@@ -97,16 +98,15 @@ def device_phases(
             continue
         work = _trained(mine, *_exchange_start(round_row, rows, moments))
         evaluation = _evaluated(mine, moments)
-        if evaluation is not None:
-            work.append(evaluation)
-        for phase in work:
+        for phase in work + evaluation:
             # Between tasks the device waits; between the parts of one it prepares, which is no phase.
             before = phases[-1] if phases else None
-            if before is not None and phase.phase in ("download", "evaluate") and before.end_at < phase.start_at:
+            begins = phase in (work[0], *evaluation[:1])
+            if before is not None and begins and before.end_at < phase.start_at:
                 slack_s = max(before.slack_s, phase.slack_s)
                 phases.append(DevicePhase(phase.round, "wait", before.end_at, phase.start_at, slack_s, phase.problem))
             phases.append(phase)
-        if evaluation is None and round_row.client_loss is not None:
+        if not evaluation and round_row.client_loss is not None:
             # It evaluated, but nobody knows when: what comes before the round's end is no waiting.
             ended_at = max(phases[-1].end_at, round_row.started_at + round_row.wall_s)
             phases.append(DevicePhase(mine.round, "evaluate", ended_at, ended_at, 0.0))
@@ -149,15 +149,24 @@ def _trained(row: DeviceRoundRow, zero_at: float, zero_slack_s: float) -> list[D
     return phases
 
 
-def _evaluated(row: DeviceRoundRow, moments: _Moments) -> Optional[DevicePhase]:
+def _evaluated(row: DeviceRoundRow, moments: _Moments) -> list[DevicePhase]:
+    """Return the phases of an evaluation that was answered."""
     answered_at = moments.get((row.round, row.device, EVALUATION_ANSWERED))
     started_at = moments.get((row.round, "", EVALUATION_STARTED))
     if answered_at is None or started_at is None or row.evaluate_s is None:
-        return None
-    spare_s = answered_at - started_at - row.evaluate_s
+        return []
+    download_s = moments.get((row.round, row.device, EVALUATION_DOWNLOAD), 0.0)
+    spare_s = answered_at - started_at - row.evaluate_s - download_s
     problem = ""
     if spare_s < -_CLOCK_TOLERANCE * (answered_at - started_at) - _LATEST_LOOK_S:
         problem = f"the device says that it evaluated {-spare_s:.1f} s longer than the server waited: its clock jumped"
     looked_s = min(max(spare_s, 0.0), _LATEST_LOOK_S) / 2
     end_at = answered_at - looked_s
-    return DevicePhase(row.round, "evaluate", end_at - row.evaluate_s, end_at, looked_s, problem)
+    found = [DevicePhase(row.round, "evaluate", end_at - row.evaluate_s, end_at, looked_s, problem)]
+    if download_s:
+        prepare_s = min((row.prepare_s or 0.0) / 2, max(spare_s - looked_s, 0.0))
+        until = end_at - row.evaluate_s - prepare_s
+        found.insert(
+            0, DevicePhase(row.round, "download", until - download_s, until, looked_s + prepare_s / 2, problem)
+        )
+    return found

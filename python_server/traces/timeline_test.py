@@ -8,6 +8,7 @@ import pytest
 from python_server.run_reader import RunReader
 from python_server.run_rows import (
     EVALUATION_ANSWERED,
+    EVALUATION_DOWNLOAD,
     EVALUATION_STARTED,
     DeviceRoundRow,
     MeasurementRow,
@@ -81,6 +82,28 @@ def test_evaluation_lies_between_two_waits(rows: Rows) -> None:
         pytest.approx((START_AT + 13.5, START_AT + 15.5)),
         pytest.approx((START_AT + 17, START_AT + 22)),
     ]
+
+
+def test_the_download_of_an_evaluation_is_no_waiting(rows: Rows) -> None:
+    """Half a second before it, and before a quarter of a second in which the weights are set."""
+    rounds, device_rounds, moments = rows
+    evaluated = [replace(row, evaluate_s=1.0, prepare_s=0.5) for row in device_rounds]
+    moments = [
+        *moments,
+        moment(1, "", EVALUATION_STARTED, START_AT + 15),
+        moment(1, "sha256:pi", EVALUATION_ANSWERED, START_AT + 18.125),
+        moment(1, "sha256:pi", EVALUATION_DOWNLOAD, 0.5),
+    ]
+    phases = device_phases("sha256:pi", rounds, evaluated, moments)
+    assert spans(phases, "evaluate") == [pytest.approx((START_AT + 17, START_AT + 18))]
+    (download,) = [
+        each for each in phases if each.phase == "download" and each.start_at > START_AT + 12 and each.round == 1
+    ]
+    assert (download.start_at, download.end_at) == pytest.approx((START_AT + 16.25, START_AT + 16.75))
+    assert download.slack_s == pytest.approx(0.125 + 0.125)
+    first, second = spans(phases, "wait")
+    assert first[1] == pytest.approx(START_AT + 16.25)
+    assert second[0] == pytest.approx(START_AT + 18), "from one task to the next, not from download to evaluation"
 
 
 def test_evaluation_of_unknown_place_is_not_waiting(rows: Rows) -> None:

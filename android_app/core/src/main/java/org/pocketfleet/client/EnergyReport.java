@@ -43,14 +43,10 @@ final class EnergyReport {
     if (energy != null) {
       report.flags.addAll(energy.flags());
     }
-    report.joules(energy, Records.ENERGY_J, Records.ENERGY_IDLE_J);
-    report.other(phases, Phases.DOWNLOAD, method);
-    report.other(phases, Phases.WAIT, method);
-    report.other(phases, Phases.UPLOAD, method);
-    report.put(Records.ENERGY_RATE_HZ, energy == null ? Double.NaN : energy.rateHz());
-    report.put(Records.ENERGY_COVERAGE, energy == null ? Double.NaN : energy.coverage());
-    // Neither a gauge's maker nor a profile says how far their figures may be off.
-    report.put(Records.ENERGY_UNCERTAINTY_J, Double.NaN);
+    report.figures(energy, Records.ENERGY);
+    report.other(phases, Phases.DOWNLOAD, Records.DOWNLOAD_ENERGY, method);
+    report.other(phases, Phases.WAIT, Records.WAIT_ENERGY, method);
+    report.other(phases, Phases.UPLOAD, Records.PREVIOUS_UPLOAD_ENERGY, method);
     BatteryState now = settings.battery();
     report.put(Records.TEMPERATURE_START_C, before.temperatureC());
     report.put(Records.TEMPERATURE_END_C, now.temperatureC());
@@ -83,8 +79,7 @@ final class EnergyReport {
     EnergyReport report = new EnergyReport();
     Energy energy = phases.take(Phases.UPLOAD);
     if (energy != null) {
-      report.joules(
-          energy, Records.PREVIOUS_UPLOAD_ENERGY_J, Records.PREVIOUS_UPLOAD_ENERGY_IDLE_J);
+      report.figures(energy, Records.PREVIOUS_UPLOAD_ENERGY);
       report.flag(Phases.UPLOAD, energy);
       report.words(energy);
     }
@@ -101,7 +96,7 @@ final class EnergyReport {
     return info;
   }
 
-  private void other(Phases phases, String phase, String method) {
+  private void other(Phases phases, String phase, String name, String method) {
     Energy energy = phases.take(phase);
     boolean alike = energy != null && energy.method().equals(method);
     if (energy != null && !alike) {
@@ -110,23 +105,16 @@ final class EnergyReport {
     if (alike) {
       flag(phase, energy);
     }
-    Energy told = alike ? energy : null;
-    switch (phase) {
-      case Phases.DOWNLOAD:
-        joules(told, Records.ENERGY_DOWNLOAD_J, Records.ENERGY_DOWNLOAD_IDLE_J);
-        break;
-      case Phases.WAIT:
-        joules(told, Records.ENERGY_WAIT_J, Records.ENERGY_WAIT_IDLE_J);
-        break;
-      default:
-        joules(told, Records.PREVIOUS_UPLOAD_ENERGY_J, Records.PREVIOUS_UPLOAD_ENERGY_IDLE_J);
-        break;
-    }
+    figures(alike ? energy : null, name);
   }
 
-  private void joules(Energy energy, String gross, String idle) {
-    put(gross, energy == null ? Double.NaN : energy.grossJ());
-    put(idle, energy == null ? Double.NaN : energy.idleJ());
+  private void figures(Energy energy, String name) {
+    put(name + Records.GROSS_J, energy == null ? Double.NaN : energy.grossJ());
+    put(name + Records.IDLE_J, energy == null ? Double.NaN : energy.idleJ());
+    put(name + Records.RATE_HZ, energy == null ? Double.NaN : energy.rateHz());
+    put(name + Records.COVERAGE, energy == null ? Double.NaN : energy.coverage());
+    // Neither a gauge's maker nor a profile says how far their figures may be off.
+    put(name + Records.UNCERTAINTY_J, Double.NaN);
   }
 
   /** A metric cannot be absent, nor NaN. */

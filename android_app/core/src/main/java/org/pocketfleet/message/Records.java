@@ -71,21 +71,24 @@ public final class Records {
   public static final String PREPARE_S = "prepare-s";
   public static final String CPU_S = "cpu-s";
   public static final String PEAK_MEMORY_BYTES = "peak-memory-bytes";
-  public static final String ENERGY_J = "energy-j";
-  public static final String ENERGY_IDLE_J = "energy-idle-j";
 
-  /** Joules of this task's download, and of the wait before it. */
-  public static final String ENERGY_DOWNLOAD_J = "energy-download-j";
+  /**
+   * Metrics of the energy of the task's own phase, its download, the wait before it and the last
+   * upload: each of these with each of the endings below.
+   */
+  public static final String ENERGY = "energy";
 
-  public static final String ENERGY_DOWNLOAD_IDLE_J = "energy-download-idle-j";
-  public static final String ENERGY_WAIT_J = "energy-wait-j";
-  public static final String ENERGY_WAIT_IDLE_J = "energy-wait-idle-j";
+  public static final String DOWNLOAD_ENERGY = "energy-download";
+  public static final String WAIT_ENERGY = "energy-wait";
+  public static final String PREVIOUS_UPLOAD_ENERGY = "previous-upload-energy";
 
-  /** About {@link #ENERGY_J}. */
-  public static final String ENERGY_RATE_HZ = "energy-rate-hz";
+  /** Endings of the names of energies. */
+  public static final String GROSS_J = "-j";
 
-  public static final String ENERGY_COVERAGE = "energy-coverage";
-  public static final String ENERGY_UNCERTAINTY_J = "energy-uncertainty-j";
+  public static final String IDLE_J = "-idle-j";
+  public static final String RATE_HZ = "-rate-hz";
+  public static final String COVERAGE = "-coverage";
+  public static final String UNCERTAINTY_J = "-uncertainty-j";
 
   /** As the task's work began and ended. */
   public static final String TEMPERATURE_START_C = "temperature-start-c";
@@ -145,8 +148,6 @@ public final class Records {
   public static final String PREVIOUS_UPLOAD_S = "previous-upload-s";
   public static final String PREVIOUS_UPLOAD_BYTES = "previous-upload-bytes";
   public static final String PREVIOUS_UPLOAD_ROUND = "previous-upload-round";
-  public static final String PREVIOUS_UPLOAD_ENERGY_J = "previous-upload-energy-j";
-  public static final String PREVIOUS_UPLOAD_ENERGY_IDLE_J = "previous-upload-energy-idle-j";
 
   private Records() {}
 }
