@@ -349,6 +349,7 @@ class RoundLoop:
             update, where = plan.submodel.scatter(arrays)
             names = self._trained(plan) if plan.reply is None else plan.reply
             aggregator.add(update, weight, where, names=plan.submodel.global_names(names))
+            part = replace(part, variables=names)
             if self._strategy.needs_distances:
                 part = replace(part, distances=outbox.distances(plan, arrays))
         except UpdateError as error:

@@ -174,4 +174,4 @@ class FedAvg:
         self, state: StrategyState, before: Arrays, mean: dict[str, np.ndarray], used: Sequence[Contribution]
     ) -> tuple[StrategyState, dict[str, np.ndarray]]:
         """Take the mean as it is, or as the server optimizer's pseudo-gradient."""
-        return self._optimizer.step(state, before, mean)
+        return self._optimizer.step(state, before, mean, used)
