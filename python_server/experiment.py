@@ -300,8 +300,12 @@ def parse_experiment(source: bytes, base: Path, name: str) -> Experiment:
 def _build(raw: dict[str, Any], source: bytes, base: Path) -> Experiment:
     file = read_table(_File, raw, "", base)
     strategy_name, strategy = _strategy(file, base)
-    for key in ("clients", "variants"):
-        names = [each.name for each in getattr(file, key)]
+    named = {
+        "clients": [each.name for each in file.clients],
+        "variants": [each.name for each in file.variants],
+        "simulation.profiles": [each.name for each in file.simulation.profiles],
+    }
+    for key, names in named.items():
         for each in names:
             if names.count(each) > 1:
                 raise ExperimentError(f"two [[{key}]] have the name {each!r}")
