@@ -106,7 +106,7 @@ class VirtualExchange:
         if kinds <= {QUERY}:
             yield from self._query(assignments, deadline_s)
         elif kinds == {EVALUATE}:
-            yield from self._evaluate(assignments)
+            yield from self._evaluate(assignments, deadline_s, label)
         else:
             yield from self._train(assignments, deadline_s, label)
 
@@ -205,9 +205,9 @@ class VirtualExchange:
         draw = np.random.default_rng([self._seed, number, zlib.crc32(device.name.encode())])
         return bool(draw.random() < self._dropout)
 
-    def _evaluate(self, assignments: Sequence[Assignment]) -> Iterator[Answer]:
+    def _evaluate(self, assignments: Sequence[Assignment], deadline_s: float, label: str) -> Iterator[Answer]:
         start = self._clock.monotonic()
-        ends = [start]
+        deadline, ends = start + deadline_s, [start]
         for assignment in assignments:
             device, payload = self._devices[assignment.node_id], assignment.payload
             assert payload is not None
@@ -217,14 +217,23 @@ class VirtualExchange:
             except UnfitError as error:
                 yield Answer(assignment.node_id, str(error))
                 continue
+            seconds = device.evaluate_s(-(-len(rows) // manifest.batch_size))
+            done_at = max(start, device.busy_until) + device.download_s(payload.bytes) + seconds
+            ends.append(min(done_at, deadline))
+            if done_at > deadline:
+                if done_at - seconds <= deadline:  # else it is withdrawn in time
+                    device.busy_until = done_at
+                    heapq.heappush(self._overdue, (done_at, assignment.node_id, label, deadline))
+                yield Answer(assignment.node_id, f"no answer within {deadline_s:g} s", late=True)
+                continue
             test = Dataset(self._data.x[rows], self._data.y[rows], device.name)
             loss, accuracy = self._engine.evaluate(payload.arrays, test, device.bundle)
-            seconds = device.evaluate_s(-(-len(rows) // manifest.batch_size))
-            ends.append(max(start, device.busy_until) + device.download_s(payload.bytes) + seconds)
             metrics = {"num-examples": len(rows), "eval-loss": loss, "eval-accuracy": accuracy, "evaluate-s": seconds}
             if device.energy_source:
                 gross, idle = device.joules("evaluate", seconds)
                 metrics.update(zip(ENERGY, (gross, idle)))
                 device.work_j += gross - idle
-            yield Answer(assignment.node_id, metrics=metrics, info=energy_info(device))
+            after_s = done_at - start
+            info = energy_info(device)
+            yield Answer(assignment.node_id, metrics=metrics, info=info, replied_after_s=after_s, read_after_s=after_s)
         self._clock.advance_to(max(ends))
