@@ -19,7 +19,7 @@ from python_server.flower_run import open_run, register_devices
 from python_server.identity import Identity, host_names, normalized_public_key
 from python_server.local_clients import client_public_key, run_clients
 from python_server.model import BundleModel
-from python_server.new_run import TrainResult, check_fit, create_run, load_run, recording_the_end
+from python_server.new_run import TrainResult, check_fit, create_run, load_run, recording_the_end, reopen_run
 from python_server.planner.keep import keep_plan
 from python_server.progress import Progress
 from python_server.round_loop import RoundLoop
@@ -88,7 +88,7 @@ def train(
     if resume is None:
         store = create_run(experiment, runs, model, {"flwr": importlib.metadata.version("flwr")})
     else:
-        store = RunStore.open(resume, keep=experiment.keep_weights)
+        store = reopen_run(resume, experiment, model)
     try:
         return _train(experiment, store, model, progress, inventory)
     except PortInUseError:

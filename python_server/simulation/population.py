@@ -95,8 +95,8 @@ class _Samples:
         return self._rows[path]
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
-        """Return the labels of rows of the last file that was added."""
-        labels: np.ndarray = self._parts[-1].y[rows - (self._count - len(self._parts[-1]))]
+        """Return the labels of rows."""
+        labels: np.ndarray = np.concatenate([part.y for part in self._parts])[rows]
         return labels
 
     def together(self) -> Dataset:

@@ -15,13 +15,11 @@ import numpy as np
 
 from edge_client.data import Dataset, load_dataset
 from model_export.quiet import quiet
-from python_server.errors import StoreError
 from python_server.experiment import Experiment
 from python_server.model import Evaluation, RunBundles
-from python_server.new_run import TrainResult, check_fit, create_run, load_run, recording_the_end
+from python_server.new_run import TrainResult, check_fit, create_run, load_run, recording_the_end, reopen_run
 from python_server.progress import Progress
 from python_server.round_loop import RoundLoop
-from python_server.run_reader import RunReader
 from python_server.run_rows import RoundRow
 from python_server.simulation.backend import use_backend
 from python_server.simulation.clock import VirtualClock
@@ -62,11 +60,7 @@ def load_simulation(run: Path) -> Experiment:
     StoreError
         It is not a run directory, or one of real devices.
     """
-    experiment = load_run(run)
-    with RunReader(run) as reader:
-        if reader.meta.get("mode") != "simulated":
-            raise StoreError(f"{run} is a run of real devices; go on with it by: pocketfleet train --resume {run}")
-    return experiment
+    return load_run(run, simulated=True)
 
 
 def simulate(experiment: Experiment, *, runs: Path, progress: Progress, resume: Optional[Path] = None) -> TrainResult:
@@ -108,7 +102,7 @@ def simulate(experiment: Experiment, *, runs: Path, progress: Progress, resume: 
         if resume is None:
             store = create_run(experiment, runs, model, _facts(experiment, population))
         else:
-            store = RunStore.open(resume, keep=experiment.keep_weights)
+            store = reopen_run(resume, experiment, model)
         try:
             return _simulate(experiment, store, model, population, progress)
         finally:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ from python_server.cli import main
 from python_server.commands.train import report_on
 from python_server.errors import ExperimentError, NoClientsError, StoreError
 from python_server.experiment import Experiment, load_experiment
+from python_server.model import RunBundles
+from python_server.new_run import create_run, load_run, reopen_run
 from python_server.progress import Progress
 from python_server.report.figures import gather
 from python_server.report.page import render
 from python_server.run_reader import RunReader
 from python_server.run_rows import BATTERY, ENERGY
+from python_server.simulation.population import populate
 from python_server.simulation.simulate import load_simulation, simulate
 
 _EXPERIMENT = """\
@@ -249,6 +253,48 @@ def test_architectures_apart_are_evaluated_reported_and_resumed(
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)
 
 
+_LEAVES = """
+[strategy]
+name = "heterofl"
+server_optimizer = "sgd"
+[[variants]]
+name = "half"
+bundle = "{half}"
+[simulation]
+backend = "tflite"
+[[clients]]
+name = "strong"
+data = "train.npz"
+[[clients]]
+name = "weak"
+data = "train.npz"
+variant = "half"
+[[simulation.profiles]]
+name = "weak"
+step_ms = 1
+[[simulation.profiles]]
+name = "strong"
+step_ms = 1000
+power_w = 1
+battery_wh = 0.001
+"""
+
+
+def test_a_server_optimizer_leaves_alone_what_nobody_trained(write: Write, tmp_path: Path) -> None:
+    """The only device with all channels is gone after the first round: its battery is empty."""
+    with _run(write(_LEAVES), tmp_path / "runs") as run:
+        assert [(row.round, row.name) for row in run.device_rounds()] == [
+            (1, "strong"),
+            (1, "weak"),
+            (2, "weak"),
+            (3, "weak"),
+        ]
+        first, last = (run.weights(number)["conv2/kernel"] for number in (1, 3))
+    assert (first[:, :, :4, :8] != last[:, :, :4, :8]).any()
+    np.testing.assert_array_equal(first[:, :, 4:], last[:, :, 4:])
+    np.testing.assert_array_equal(first[:, :, :, 8:], last[:, :, :, 8:])
+
+
 def test_the_command_line_ends_with_accuracy_and_report(
     write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -296,8 +342,41 @@ def test_a_run_of_real_devices_is_not_resumed_as_a_simulation(write: Write, tmp_
 
     experiment = write("")
     RunStore.create(tmp_path / "real", experiment.source, {"base": str(tmp_path)}).close()
-    with pytest.raises(StoreError, match="is a run of real devices"):
+    with pytest.raises(StoreError, match="is a run of real devices.*: pocketfleet train --resume"):
         load_simulation(tmp_path / "real")
+    RunStore.create(tmp_path / "made-up", experiment.source, {"base": str(tmp_path), "mode": "simulated"}).close()
+    with pytest.raises(StoreError, match="is a run of simulated devices.*: pocketfleet simulate --resume"):
+        load_run(tmp_path / "made-up")
+
+
+def test_a_run_goes_on_with_the_bundles_that_it_began_with(
+    write: Write, tmp_path: Path, digits_bundle: Path, digits_half: Path
+) -> None:
+    copies = [Path(shutil.copytree(each, tmp_path / f"copy-of-{each.name}")) for each in (digits_bundle, digits_half)]
+    experiment = write(_LEAVES.replace("{half}", str(copies[1])))
+    experiment = replace(experiment, model=replace(experiment.model, bundle=copies[0]))
+    store = create_run(experiment, tmp_path / "runs", RunBundles(copies[0], variants={"half": copies[1]}))
+    store.close()
+    for copy, original in zip(copies, (digits_bundle, digits_half)):
+        manifest = json.loads((copy / "manifest.json").read_text())
+        (copy / "manifest.json").write_text(json.dumps({**manifest, "name": "exported anew"}))
+        model = RunBundles(copies[0], variants={} if copy == copies[0] else {"half": copies[1]})
+        with pytest.raises(StoreError, match=f"{copy} is another bundle than {store.path} began with; put that one"):
+            reopen_run(store.path, experiment, model)
+        shutil.copy(original / "manifest.json", copy)
+    reopen_run(store.path, experiment, RunBundles(copies[0], variants={"half": copies[1]})).close()
+
+
+def test_devices_that_are_made_up_share_a_file_that_clients_hold_too(write: Write, digits: Any, tmp_path: Path) -> None:
+    """They are split by that file's labels, whatever was read after it."""
+    digits.save(tmp_path / "other.npz", slice(600, 900))
+    clients = "".join(f"[[clients]]\nname = '{name}'\ndata = '{name}.npz'\n" for name in ("train", "other"))
+    experiment = write(
+        f"{clients}{_FOUR}partition = 'shards'\nclasses = 1\n[[simulation.profiles]]\nname = 'cpu'\nstep_ms = 1\n"
+    )
+    population = populate(experiment, RunBundles(experiment.model.bundle))
+    for device in population.devices[2:]:
+        assert len(np.unique(population.data.y[device.rows])) <= 4, "a quarter of ten classes, and parts of two"
 
 
 _FLOWER = """
