@@ -246,6 +246,11 @@ def test_mixed_compression_knows_masks_and_precision(variants: dict[str, Variant
     [remark] = sgd.remarks([replace(device, examples=batch + int(device.name[4:])) for device in DEVICES])
     assert f"{batch} of the {batch + 9} examples of name9" in remark
     assert sgd.remarks([replace(device, examples=batch) for device in DEVICES]) == []
+    budget = settled(
+        MixedCompression(MixedCompressionOptions(form="fedsgd"), WHOLE_TRAIN), mixed, any={"memory_share": 1}
+    )
+    tiny = replace(DEVICES[9], facts={"memory-bytes": 1e6})
+    assert budget.remarks([tiny]) == [], "nothing fits it, so it takes no step"
 
 
 def test_formats_can_weigh_less(variants: dict[str, Variant]) -> None:
