@@ -173,19 +173,19 @@ class Choices:
             )
         if not self._variants:
             raise ExperimentError(f"{where}: it needs a bundle, and nothing is known of this model's")
-        budget, problems = group.budget(device), []
-        for variant in self._candidates(group, where):
+        budget, problems, candidates = group.budget(device), [], self._candidates(group, where)
+        for key in ("train_s", "memory_share"):
+            blind = next((each for each in candidates if each.manifest.costs.measured is None), None)
+            if getattr(group, key) and blind:
+                raise ExperimentError(
+                    f"{where}: {key} needs what a step takes, and {blind.title} was exported without measuring"
+                )
+        for variant in candidates:
             try:
                 cut = self._cut(group, variant, train.cut, device)
             except DoesNotFitError as error:
                 problems.append(f"{variant.title}: {error}")
                 continue
-            measured = variant.step_ms(cut) is not None
-            for key in ("train_s", "memory_share"):
-                if getattr(group, key) and not measured:
-                    raise ExperimentError(
-                        f"{where}: {key} needs what a step takes, and {variant.title} was exported without measuring"
-                    )
             trained = f" from {cut!r} on" if cut else ""
             reason = f"{where}: {variant.title}{trained}" + (f" is the largest within {budget}" if budget else "")
             return Choice(variant, cut, epochs, group.cutoff_s, group.train_s, slowness, reason, group.codec, steps)
