@@ -45,11 +45,12 @@ def check_fit(experiment: Experiment, model: Union[GlobalModel, RunBundles]) -> 
     ExperimentError
         The bundle has no such cut as ``train.cut``, or the strategy or a group asks for what the bundles do not have.
     """
-    try:
-        model.trained(experiment.train.cut)
-    except (KeyError, ValueError) as error:
-        raise ExperimentError(f"train.cut: {error}") from None
-    experiment.strategy.bind(model.variants, experiment.groups)
+    with experiment.naming():
+        try:
+            model.trained(experiment.train.cut)
+        except (KeyError, ValueError) as error:
+            raise ExperimentError(f"train.cut: {error}") from None
+        experiment.strategy.bind(model.variants, experiment.groups)
 
 
 def create_run(

@@ -160,8 +160,9 @@ class RoundLoop:
         for number in range(last.round + 1, experiment.rounds + 1):
             last, weights, state = self._round(number, weights, state)
             empty = 0 if last.used else empty + 1
-            if empty == _MOST_EMPTY_ROUNDS:
-                raise FleetError(f"{empty} rounds in a row gave no usable update; see the devices' reasons above")
+            if empty in (_MOST_EMPTY_ROUNDS, experiment.rounds):
+                count = "1 round" if empty == 1 else f"{empty} rounds in a row"
+                raise FleetError(f"{count} gave no usable update; see the devices' reasons above")
         return last
 
     def collect_last_uploads(self) -> list[Upload]:

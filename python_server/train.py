@@ -42,12 +42,13 @@ def load_model(experiment: Experiment) -> BundleModel:
         The bundle or the test data cannot be used.
     """
     trusted = experiment.model.trusted_key
-    model = BundleModel(
-        experiment.model.bundle,
-        test=experiment.data.test if experiment.evaluate.server else None,
-        trusted_key=trusted.read_bytes() if trusted else None,
-        variants={variant.name: variant.bundle for variant in experiment.variants},
-    )
+    with experiment.naming():
+        model = BundleModel(
+            experiment.model.bundle,
+            test=experiment.data.test if experiment.evaluate.server else None,
+            trusted_key=trusted.read_bytes() if trusted else None,
+            variants={variant.name: variant.bundle for variant in experiment.variants},
+        )
     check_fit(experiment, model)
     return model
 

@@ -86,16 +86,18 @@ def simulate(experiment: Experiment, *, runs: Path, progress: Progress, resume: 
     """
     experiment.check_files()
     trusted = experiment.model.trusted_key
-    model = _EngineModel(
-        experiment.model.bundle,
-        trusted_key=trusted.read_bytes() if trusted else None,
-        variants={variant.name: variant.bundle for variant in experiment.variants},
-    )
+    with experiment.naming():
+        model = _EngineModel(
+            experiment.model.bundle,
+            trusted_key=trusted.read_bytes() if trusted else None,
+            variants={variant.name: variant.bundle for variant in experiment.variants},
+        )
     check_fit(experiment, model)
     if experiment.evaluate.server and experiment.data.test is not None:
         manifest = model.bundles[""].manifest
         model.test = load_dataset(experiment.data.test, manifest.input, manifest.classes)
-    population = populate(experiment, model)
+    with experiment.naming():
+        population = populate(experiment, model)
 
     def work(engine: Engine) -> TrainResult:
         model.engine = engine

@@ -19,7 +19,7 @@ import pytest
 from model_export.bundle import Bundle
 from python_server.cli import main
 from python_server.commands.train import report_on
-from python_server.errors import ExperimentError, NoClientsError, StoreError
+from python_server.errors import ExperimentError, FleetError, NoClientsError, PartitionError, StoreError
 from python_server.experiment import Experiment, load_experiment
 from python_server.model import RunBundles
 from python_server.new_run import create_run, load_run, reopen_run
@@ -324,6 +324,9 @@ def test_the_command_line_ends_with_accuracy_and_report(
             "all shares are 0",
         ),
         ("[simulation]\ndata = 'train.npz'\ndevices = 4\npartition = 'user'", "has no array 'user', which partition"),
+        ("[simulation]\ndata = 'train.npz'\ndevices = 601", r"train\.npz: 600 samples for 601 clients"),
+        ("[simulation]\ndevices = 4\ndata = 'trein.npz'", r"simulation\.data: there is no .*trein\.npz"),
+        ("[[variants]]\nname = 'half'\nbundle = '{half}'", "there are .*variants.*, but strategy 'fedavg' gives all"),
         (
             "[[clients]]\nname = 'x'\ndata = 'train.npz'\n[[simulation.profiles]]\nname = 'a'",
             r"client 'x' is of no kind in \[\[simulation.profiles\]\]",
@@ -332,9 +335,16 @@ def test_the_command_line_ends_with_accuracy_and_report(
 )
 def test_what_cannot_be_simulated_is_said(write: Write, tmp_path: Path, more: str, message: str) -> None:
     experiment = write(more)
-    with pytest.raises(ExperimentError, match=message):
+    with pytest.raises((ExperimentError, PartitionError), match=rf"^{tmp_path}/sim\.toml: .*{message}"):
         simulate(experiment, runs=tmp_path / "runs", progress=Progress())
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_in_which_nobody_trained_has_failed(write: Write, tmp_path: Path) -> None:
+    """It has fewer rounds than are waited for otherwise."""
+    experiment = replace(write(_TWENTY.format(deadline=600, dropout=1)), rounds=1)
+    with pytest.raises(FleetError, match="^1 round gave no usable update"):
+        simulate(experiment, runs=tmp_path / "runs", progress=Progress())
 
 
 def test_a_run_of_real_devices_is_not_resumed_as_a_simulation(write: Write, tmp_path: Path) -> None:
