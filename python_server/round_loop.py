@@ -154,7 +154,9 @@ class RoundLoop:
             weights = checkpoint.weights
             state = StrategyState(checkpoint.strategy_state, checkpoint.strategy_arrays)
             last = checkpoint.row
-            self._history.learn(self._store.latest_device_rounds(_ROUNDS_TO_LEARN_FROM))
+            rows = self._store.latest_device_rounds(_ROUNDS_TO_LEARN_FROM)
+            self._history.learn(rows)
+            self._uploads.resume(rows)
             self._note("resumed", f"resumed after round {checkpoint.row.round}")
         empty = 0
         for number in range(last.round + 1, experiment.rounds + 1):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from model_export import codecs
 from python_server.simulation.clock import VirtualClock
 from python_server.simulation.devices import SimulatedDevice
 from python_server.simulation.engine import Engine, TrainTask
+from python_server.simulation.standing import restore, standing_of
 from python_server.simulation.work import UnfitError, Work, Workshop, check_fit, energy_info
 from python_server.tasks import Answer, Assignment, LateAnswer, Node
 
@@ -62,6 +64,8 @@ class VirtualExchange:
         Of dropouts.
     on_late
         Called with each late answer.
+    on_done
+        Called with the number of a round when all of its answers are there, of training or of evaluation.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class VirtualExchange:
         overhead_s: float = 0.0,
         seed: int = 0,
         on_late: Callable[[LateAnswer], None] = lambda late: None,
+        on_done: Callable[[int], None] = lambda number: None,
     ) -> None:
         self._devices = devices
         self._engine = engine
@@ -86,7 +91,25 @@ class VirtualExchange:
         self._overhead_s = overhead_s
         self._seed = seed
         self._on_late = on_late
+        self._on_done = on_done
         self._overdue: list[tuple[float, int, str, float]] = []
+
+    def standing(self) -> dict[str, Any]:
+        """Return what clock and devices have come to, as JSON can hold it."""
+        devices = {device.name: standing_of(device) for device in self._devices}
+        return {
+            "now": self._clock.monotonic(),
+            "overdue": self._overdue,
+            "devices": {name: standing for name, standing in devices.items() if standing},
+        }
+
+    def restore(self, standing: Mapping[str, Any]) -> None:
+        """Go on from what `standing` returned."""
+        self._clock.advance_to(standing["now"])
+        self._overdue = [(each[0], each[1], each[2], each[3]) for each in standing["overdue"]]
+        for device in self._devices:
+            if device.name in standing["devices"]:
+                restore(device, standing["devices"][device.name])
 
     def nodes(self) -> list[Node]:
         """Return all devices: they are always online, until their battery is empty."""
@@ -102,13 +125,16 @@ class VirtualExchange:
     ) -> Iterator[Answer]:
         """Yield one answer for each assignment, in the order of their arrival, and move the clock along."""
         kinds = {assignment.kind for assignment in assignments}
-        self._tell_late()
         if kinds <= {QUERY}:
             yield from self._query(assignments, deadline_s)
-        elif kinds == {EVALUATE}:
+            return
+        self._tell_late()  # by now the server knows the devices' names, also after a resume
+        if kinds == {EVALUATE}:
             yield from self._evaluate(assignments, deadline_s, label)
+            self._on_done(int(assignments[0].config.get(SERVER_ROUND, 0)))
         else:
             yield from self._train(assignments, deadline_s, label)
+            self._on_done(int(assignments[0].config.get(SERVER_ROUND, 0)))
 
     def _tell_late(self) -> None:
         while self._overdue and self._overdue[0][0] <= self._clock.monotonic():

@@ -27,6 +27,7 @@ from python_server.simulation.engine import Engine
 from python_server.simulation.exchange import VirtualExchange
 from python_server.simulation.population import Population, populate
 from python_server.simulation.settings import SimulationSettings
+from python_server.simulation.standing import Standings
 from python_server.simulation.work import Workshop
 from python_server.store import RunStore
 
@@ -34,6 +35,8 @@ __all__ = ["load_simulation", "simulate"]
 
 _KEPT = "local_weights"
 """Folder in the run directory: what devices keep between rounds, so that an interrupted run goes on from it."""
+_STANDING = "simulated_devices"
+"""Folder in the run directory: what they came to after the last rounds, until the run ends."""
 _SHOWN = 60
 """Devices whose classes the report draws."""
 
@@ -138,7 +141,10 @@ def _simulate(
         return TrainResult(store.path, checkpoint.row)
     store.start()
     simulation = experiment.simulation
-    clock = VirtualClock(_goes_on_at(checkpoint.row) if checkpoint else time.time())
+    standings = Standings(store.path / _STANDING)
+    standing = standings.load(checkpoint.row.round) if checkpoint else None
+    passed_s = standing["now"] if standing else 0.0
+    clock = VirtualClock(_goes_on_at(checkpoint.row) - passed_s if checkpoint else time.time())
     exchange = VirtualExchange(
         population.devices,
         model.engine,
@@ -149,13 +155,17 @@ def _simulate(
         overhead_s=simulation.overhead_s,
         seed=experiment.seed if simulation.seed < 0 else simulation.seed,
         on_late=lambda late: loop.note_late(late),
+        on_done=lambda number: standings.save(number, exchange.standing()),
     )
+    if standing:
+        exchange.restore(standing)
     progress.simulating(store.path, len(population.devices), checkpoint.row.round if checkpoint else None)
     loop = RoundLoop(experiment, store, model, exchange, names={}, progress=progress, clock=clock)
     with recording_the_end(store):
         last = loop.run()
         store.finish("finished", uploads=loop.collect_last_uploads())
-    shutil.rmtree(store.path / _KEPT, ignore_errors=True)
+    for folder in (_KEPT, _STANDING):
+        shutil.rmtree(store.path / folder, ignore_errors=True)
     return TrainResult(store.path, last)
 
 

@@ -171,8 +171,9 @@ def test_rounds_keep_within_a_budget_of_joules_and_say_who_was_passed_over(write
 
 
 def test_deadline_dropouts_and_resume(write: Write, tmp_path: Path) -> None:
-    """FedLAMA's devices keep weights between rounds, also while nobody simulates them."""
-    experiment = write(_TWENTY.format(deadline=1, dropout=0.2) + "[strategy]\nname = 'fedlama'\nphi = 3\n")
+    """Devices keep weights (FedLAMA's), go on with what they do, and use up batteries while nobody simulates them."""
+    more = _TWENTY.format(deadline=1, dropout=0.2) + "[strategy]\nname = 'fedlama'\nphi = 3\n"
+    experiment = write(more.replace("power_w = 2\n", "power_w = 2\nidle_w = 1\nbattery_wh = 1\n"))
     whole = simulate(experiment, runs=tmp_path / "runs", progress=Progress())
     with RunReader(whole.run) as run:
         rows = run.device_rounds()
@@ -184,8 +185,9 @@ def test_deadline_dropouts_and_resume(write: Write, tmp_path: Path) -> None:
         assert run.rounds()[1].train_phase_s == pytest.approx(1)
         assert any(event.kind == "late" for event in run.events())
         weights = run.weights(3)
-        traffic = [(row.download_bytes, row.upload_bytes) for row in rows if row.round == 3]
+        came_to = _all_of(run)
         assert not (whole.run / "local_weights").exists()
+        assert not (whole.run / "simulated_devices").exists()
 
     class Stop(Progress):
         def round_done(self, row: object, devices: object) -> None:
@@ -199,9 +201,17 @@ def test_deadline_dropouts_and_resume(write: Write, tmp_path: Path) -> None:
     again = simulate(load_simulation(path), runs=tmp_path / "others", progress=Progress(), resume=path)
     assert again.last.round == 3
     with RunReader(again.run) as run:
-        assert [(row.download_bytes, row.upload_bytes) for row in run.device_rounds() if row.round == 3] == traffic
+        assert _all_of(run) == came_to
         for name, value in run.weights(3).items():
             np.testing.assert_array_equal(value, weights[name], err_msg="the same seed, the same weights")
+
+
+def _all_of(run: RunReader) -> list[Any]:
+    """Return what a run's devices did and measured, and who was late."""
+    figures = [each for each in run.measurements() if each.unit != "s"]
+    measured = sorted((each.round, each.device, each.quantity, each.value) for each in figures)
+    late = sorted(event.text for event in run.events() if event.kind == "late")
+    return [run.device_rounds(), [row.wall_s for row in run.rounds()], measured, late]
 
 
 def test_architectures_apart_are_evaluated_reported_and_resumed(
