@@ -31,6 +31,8 @@ class Choice:
         Why, in words.
     codecs
         How numbers travel; None: as the experiment says.
+    steps
+        Local steps; 0: ``epochs`` decides.
     """
 
     variant: Optional[Variant]
@@ -41,6 +43,7 @@ class Choice:
     times_slower: float = 1.0
     reason: str = ""
     codecs: Optional[Codecs] = None
+    steps: int = 0
 
     @property
     def submodel(self) -> Submodel:
@@ -57,16 +60,21 @@ class Choice:
         return (*self.variant.size, trained)
 
     def within_train_s(self, examples: int) -> Choice:
-        """Return the choice with no more epochs than the budget of time allows, for a device with so many examples."""
+        """Return the choice with no more than the budget of time allows, for a device with so many examples."""
         if not self.train_s or self.variant is None:
             return self
         step_ms = self.variant.step_ms(self.cut)
         assert step_ms is not None  # looked for when the run started
-        batch = self.variant.manifest.batch_size
-        epoch_s = max(1, math.ceil(examples / batch)) * step_ms * self.times_slower / 1000
-        epochs = max(1, min(self.epochs, int(self.train_s / epoch_s)))
-        cutoff_s = self.cutoff_s
-        if epoch_s > self.train_s:
+        step_s = step_ms * self.times_slower / 1000
+        epoch_s = max(1, math.ceil(examples / self.variant.manifest.batch_size)) * step_s
+        what, unit_s = ("a step", step_s) if self.steps else ("an epoch", epoch_s)
+        fitting, cutoff_s = max(1, int(self.train_s / unit_s)), self.cutoff_s
+        if unit_s > self.train_s:
             cutoff_s = min(self.train_s, cutoff_s or self.train_s)
-        reason = f"{self.reason}; an epoch takes {epoch_s:.3g} s of {self.train_s:g} s"
-        return replace(self, epochs=epochs, cutoff_s=cutoff_s, reason=reason)
+        return replace(
+            self,
+            epochs=self.epochs if self.steps else min(self.epochs, fitting),
+            steps=min(self.steps, fitting),
+            cutoff_s=cutoff_s,
+            reason=f"{self.reason}; {what} takes {unit_s:.3g} s of {self.train_s:g} s",
+        )

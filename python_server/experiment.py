@@ -4,16 +4,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
 import tomllib
 
-from python_server.errors import ExperimentError
+from python_server.errors import ExperimentError, PartitionError
 from python_server.groups import GroupSettings
 from python_server.simulation.settings import SimulationSettings
 from python_server.strategies import OPTIONS, STRATEGIES, TrainSettings
@@ -208,6 +209,8 @@ class Experiment:
         Directory that relative paths in the file start from.
     strategy_name, strategy
         What ``[strategy]`` says.
+    file
+        What messages call it; empty: nothing.
     """
 
     source: bytes = field(repr=False)
@@ -227,6 +230,15 @@ class Experiment:
     strategy_name: str
     strategy: Strategy = field(repr=False)
     simulation: SimulationSettings = field(default_factory=SimulationSettings)
+    file: str = ""
+
+    @contextlib.contextmanager
+    def naming(self) -> Iterator[None]:
+        """Name the experiment's file in errors about what it asks for."""
+        try:
+            yield
+        except (ExperimentError, PartitionError) as error:
+            raise type(error)(f"{self.file}: {error}" if self.file else str(error)) from None
 
     @property
     def sha256(self) -> str:
@@ -250,9 +262,10 @@ class Experiment:
             paths += [(f"data of client {client.name!r}", client.data)]
             paths += [(f"test_data of client {client.name!r}", client.test_data)]
             paths += [(f"cgroup of client {client.name!r}", client.cgroup)]
-        for key, path in paths:
-            if path is not None and not path.exists():
-                raise ExperimentError(f"{key}: there is no {path}")
+        with self.naming():
+            for key, path in paths:
+                if path is not None and not path.exists():
+                    raise ExperimentError(f"{key}: there is no {path}")
 
 
 def load_experiment(path: Path) -> Experiment:
@@ -292,7 +305,7 @@ def parse_experiment(source: bytes, base: Path, name: str) -> Experiment:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ExperimentError(f"{name}: not TOML: {error}") from None
     try:
-        return _build(raw, source, base)
+        return replace(_build(raw, source, base), file=name)
     except ExperimentError as error:
         raise ExperimentError(f"{name}: {error}") from None
 
@@ -300,8 +313,12 @@ def parse_experiment(source: bytes, base: Path, name: str) -> Experiment:
 def _build(raw: dict[str, Any], source: bytes, base: Path) -> Experiment:
     file = read_table(_File, raw, "", base)
     strategy_name, strategy = _strategy(file, base)
-    for key in ("clients", "variants"):
-        names = [each.name for each in getattr(file, key)]
+    named = {
+        "clients": [each.name for each in file.clients],
+        "variants": [each.name for each in file.variants],
+        "simulation.profiles": [each.name for each in file.simulation.profiles],
+    }
+    for key, names in named.items():
         for each in names:
             if names.count(each) > 1:
                 raise ExperimentError(f"two [[{key}]] have the name {each!r}")

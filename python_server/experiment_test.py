@@ -99,6 +99,11 @@ def test_everything() -> None:
             r"two \[\[variants\]\] have the name 'v'",
         ),
         (
+            MINIMAL + "[[simulation.profiles]]\nname='p'\nstep_ms=1\n[[simulation.profiles]]\nname='p'\nstep_ms=9",
+            r"two \[\[simulation.profiles\]\] have the name 'p'",
+        ),
+        (MINIMAL + "[train]\nlearning_rate = { '²' = 0.1 }", "'²' is no round"),
+        (
             MINIMAL + "[[clients]]\nname='a'\ndata='d'\nvariant='w'",
             r"client 'a': there is no variant 'w' among \[\[variants\]\]",
         ),

@@ -46,7 +46,7 @@ class GroupSettings:
     cut
         The layer that they train from; empty: all, or what the budget allows.
     epochs
-        Local epochs; 0: those of ``[train]``, or as many as the budget allows.
+        Local epochs, also where ``[train]`` counts in steps; 0: as there, or as many as the budget allows.
     cutoff_s
         Seconds of training after which they stop; 0: none.
     codec
@@ -58,8 +58,8 @@ class GroupSettings:
     step_ms
         Budget: time of a training step on the device, in milliseconds; 0: any.
     train_s
-        Budget: seconds of training in a round. Epochs are fewer where they would take longer; where not even one
-        fits, training stops then.
+        Budget: seconds of training in a round. Epochs, or steps where ``[train]`` counts in them, are fewer where they
+        would take longer; where not even one fits, training stops then.
     times_slower
         How many times slower the device is than the machine that exported the bundles, for the two above; 0: what its
         steps took in earlier rounds, and 1 until then.

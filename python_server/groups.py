@@ -65,7 +65,7 @@ class Choices:
         self._groups = groups
         self._train = train
         check_groups(groups)
-        self.rest = Choice(variants.get(""), train.cut, train.epochs)
+        self.rest = Choice(variants.get(""), train.cut, train.epochs, steps=train.steps)
         self._of_group = {}
         for group in groups:
             self._check_allowed(group)
@@ -76,7 +76,7 @@ class Choices:
                 raise ExperimentError(f"group {group.name!r}: {error}") from None
             self._of_group[group.name] = choice
         self._held = {
-            variant.sha256: Choice(variant, train.cut, train.epochs)
+            variant.sha256: Choice(variant, train.cut, train.epochs, steps=train.steps)
             for variant in variants.values()
             if variant.name and VARIANTS in parts
         }
@@ -158,7 +158,7 @@ class Choices:
         """
         where = f"group {group.name!r}"
         slowness = group.slowness(device)
-        epochs = group.epochs or train.epochs
+        epochs, steps = group.epochs or train.epochs, 0 if group.epochs else train.steps
         needs_bundle = group.variant or group.cut or group.has_budget or group.has_traffic_budget or group.train_s
         if not needs_bundle:
             return Choice(
@@ -169,25 +169,26 @@ class Choices:
                 times_slower=slowness,
                 reason=where,
                 codecs=group.codec,
+                steps=steps,
             )
         if not self._variants:
             raise ExperimentError(f"{where}: it needs a bundle, and nothing is known of this model's")
-        budget, problems = group.budget(device), []
-        for variant in self._candidates(group, where):
+        budget, problems, candidates = group.budget(device), [], self._candidates(group, where)
+        for key in ("train_s", "memory_share"):
+            blind = next((each for each in candidates if each.manifest.costs.measured is None), None)
+            if getattr(group, key) and blind:
+                raise ExperimentError(
+                    f"{where}: {key} needs what a step takes, and {blind.title} was exported without measuring"
+                )
+        for variant in candidates:
             try:
                 cut = self._cut(group, variant, train.cut, device)
             except DoesNotFitError as error:
                 problems.append(f"{variant.title}: {error}")
                 continue
-            measured = variant.step_ms(cut) is not None
-            for key in ("train_s", "memory_share"):
-                if getattr(group, key) and not measured:
-                    raise ExperimentError(
-                        f"{where}: {key} needs what a step takes, and {variant.title} was exported without measuring"
-                    )
             trained = f" from {cut!r} on" if cut else ""
             reason = f"{where}: {variant.title}{trained}" + (f" is the largest within {budget}" if budget else "")
-            return Choice(variant, cut, epochs, group.cutoff_s, group.train_s, slowness, reason, group.codec)
+            return Choice(variant, cut, epochs, group.cutoff_s, group.train_s, slowness, reason, group.codec, steps)
         raise DoesNotFitError(f"nothing fits {budget}; {problems[-1]}")
 
     def _with_codecs(self, group: GroupSettings, choice: Choice, device: Optional[Device] = None) -> Choice:

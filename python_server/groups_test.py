@@ -156,6 +156,11 @@ def test_budgets_of_time_and_memory_need_measured_bundles(variants: dict[str, Va
         choices(blind, a_group(memory_mb=3))
     with pytest.raises(ExperimentError, match="group 'weak': train_s needs what a step takes"):
         choices(blind, a_group(train_s=3))
+    partly = {**variants, "quarter": replace(variants["quarter"], manifest=blind[""].manifest)}
+    with pytest.raises(
+        ExperimentError, match="memory_share needs what a step takes, and variant 'quarter' was exported"
+    ):
+        choices(partly, a_group(memory_share=0.5))  # and not in the round in which a device needs the smallest
     with pytest.raises(ExperimentError, match="group 'weak': it needs a bundle"):
         choices({}, a_group(train_s=3))
 

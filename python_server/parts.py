@@ -9,7 +9,7 @@ from typing import Optional, Union
 
 import numpy as np
 
-__all__ = ["Index", "Layout", "Masked", "Part", "part_shape"]
+__all__ = ["Index", "Layout", "Masked", "Part", "part_shape", "places_of"]
 
 Part = Union[tuple[slice, ...], np.ndarray, tuple[np.ndarray, ...]]
 
@@ -74,6 +74,11 @@ class Layout:
         """Return the sums of one variable's part, in its shape."""
         shape, start = self.shapes[name], self.starts[name]
         return self.sums[start : start + math.prod(shape)].reshape(shape)
+
+
+def places_of(index: Index, shape: tuple[int, ...]) -> Part:
+    """Return where the values that count of a part lie in a variable of a shape."""
+    return index.places(shape) if isinstance(index, Masked) else index
 
 
 def part_shape(index: Index, shape: tuple[int, ...]) -> tuple[int, ...]:

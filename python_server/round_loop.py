@@ -154,14 +154,17 @@ class RoundLoop:
             weights = checkpoint.weights
             state = StrategyState(checkpoint.strategy_state, checkpoint.strategy_arrays)
             last = checkpoint.row
-            self._history.learn(self._store.latest_device_rounds(_ROUNDS_TO_LEARN_FROM))
+            rows = self._store.latest_device_rounds(_ROUNDS_TO_LEARN_FROM)
+            self._history.learn(rows)
+            self._uploads.resume(rows)
             self._note("resumed", f"resumed after round {checkpoint.row.round}")
         empty = 0
         for number in range(last.round + 1, experiment.rounds + 1):
             last, weights, state = self._round(number, weights, state)
             empty = 0 if last.used else empty + 1
-            if empty == _MOST_EMPTY_ROUNDS:
-                raise FleetError(f"{empty} rounds in a row gave no usable update; see the devices' reasons above")
+            if empty in (_MOST_EMPTY_ROUNDS, experiment.rounds):
+                count = "1 round" if empty == 1 else f"{empty} rounds in a row"
+                raise FleetError(f"{count} gave no usable update; see the devices' reasons above")
         return last
 
     def collect_last_uploads(self) -> list[Upload]:
@@ -349,6 +352,7 @@ class RoundLoop:
             update, where = plan.submodel.scatter(arrays)
             names = self._trained(plan) if plan.reply is None else plan.reply
             aggregator.add(update, weight, where, names=plan.submodel.global_names(names))
+            part = replace(part, variables=names)
             if self._strategy.needs_distances:
                 part = replace(part, distances=outbox.distances(plan, arrays))
         except UpdateError as error:

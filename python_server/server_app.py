@@ -29,9 +29,9 @@ from flwr.superlink.grid import HttpGrid
 from python_server.errors import ExperimentError
 from python_server.exchange import Exchange
 from python_server.experiment import load_experiment
+from python_server.new_run import reopen_run
 from python_server.progress import PlainProgress
 from python_server.round_loop import RoundLoop
-from python_server.store import RunStore
 from python_server.train import create_run, load_model, load_run
 
 __all__ = ["app"]
@@ -60,7 +60,7 @@ def main(grid: Grid, context: Context) -> None:
     experiment.check_files()
     model = load_model(experiment)
     if resume:
-        store = RunStore.open(resume, keep=experiment.keep_weights)
+        store = reopen_run(resume, experiment, model)
     else:
         runs = Path(str(config.get("runs") or "runs"))
         store = create_run(experiment, runs, model, {"flwr": importlib.metadata.version("flwr")})

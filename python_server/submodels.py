@@ -102,6 +102,10 @@ class Submodel:
         where = {self.prefix + name: self._places[name] for name in update if name in self._places}
         return (dict(zip(self.global_names(update), update.values())) if self.prefix else update), where
 
+    def reach(self, names: Iterable[str]) -> dict[str, Optional[Index]]:
+        """Return where an update with these variables counts, by global name; None: all of the variable."""
+        return {self.prefix + name: self._places.get(name) for name in names}
+
     @cached_property
     def _places(self) -> dict[str, Index]:
         """Where updates belong; the same objects for every update, by which the aggregator knows them again."""

@@ -19,7 +19,7 @@ from python_server.flower_run import open_run, register_devices
 from python_server.identity import Identity, host_names, normalized_public_key
 from python_server.local_clients import client_public_key, run_clients
 from python_server.model import BundleModel
-from python_server.new_run import TrainResult, check_fit, create_run, load_run, recording_the_end
+from python_server.new_run import TrainResult, check_fit, create_run, load_run, recording_the_end, reopen_run
 from python_server.planner.keep import keep_plan
 from python_server.progress import Progress
 from python_server.round_loop import RoundLoop
@@ -42,12 +42,13 @@ def load_model(experiment: Experiment) -> BundleModel:
         The bundle or the test data cannot be used.
     """
     trusted = experiment.model.trusted_key
-    model = BundleModel(
-        experiment.model.bundle,
-        test=experiment.data.test if experiment.evaluate.server else None,
-        trusted_key=trusted.read_bytes() if trusted else None,
-        variants={variant.name: variant.bundle for variant in experiment.variants},
-    )
+    with experiment.naming():
+        model = BundleModel(
+            experiment.model.bundle,
+            test=experiment.data.test if experiment.evaluate.server else None,
+            trusted_key=trusted.read_bytes() if trusted else None,
+            variants={variant.name: variant.bundle for variant in experiment.variants},
+        )
     check_fit(experiment, model)
     return model
 
@@ -88,7 +89,7 @@ def train(
     if resume is None:
         store = create_run(experiment, runs, model, {"flwr": importlib.metadata.version("flwr")})
     else:
-        store = RunStore.open(resume, keep=experiment.keep_weights)
+        store = reopen_run(resume, experiment, model)
     try:
         return _train(experiment, store, model, progress, inventory)
     except PortInUseError:

@@ -28,7 +28,6 @@ What is done is kept under ``--folder``, and a call that was interrupted goes on
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
@@ -44,15 +43,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from benchmarks.papers.cases import ROOT, cifar10, mean_and_range, write_section
+from benchmarks.papers import script
+from benchmarks.papers.cases import cifar10, mean_and_range
 from benchmarks.papers.dac_networks import Channels, Shape, by_chance, evenly, expansions, fresh, inverted, macs_of
 from model_export.architecture_search import Budget, Found, SearchOptions, search
 from model_export.files import write_atomically
 from model_export.network import read_network
 from model_export.size import size_of
 from model_export.width import slice_channels
-from python_server.report.charts import line_chart
-from python_server.report.standalone import standalone
 
 Data = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 Figures = Mapping[str, float]
@@ -248,24 +246,13 @@ def draw(rows: Mapping[str, Sequence[Figures]], plots: Path) -> None:
             )
             for kind in ("width", "even", "DAC")
         }
-        title = f"Accuracy by {label}"
-        chart = line_chart(lines, title=title, x_label=label, y_label="accuracy")
-        plots.mkdir(parents=True, exist_ok=True)
-        write_atomically(plots / f"dac-{key}.svg", standalone(chart, title).encode())
+        script.draw(plots / f"dac-{key}.svg", f"Accuracy by {label}", lines, x_label=label, y_label="accuracy")
 
 
 def main() -> None:
     """Run what is missing, and show the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--paper", action="store_true", help="the paper's own setting, for a GPU")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="where results are kept (default: runs/papers/dac[-paper])")
-    parser.add_argument("--plots", type=Path, help="also draw the figures, into this folder")
-    parser.add_argument("--table", action="store_true", help="only show what is done")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the tables into this page")
-    options = parser.parse_args()
-    setting = PAPER if options.paper else SMALL
-    folder = options.folder or ROOT / "runs" / "papers" / ("dac-paper" if options.paper else "dac")
+    options = script.arguments(__doc__, "dac").parse_args()
+    setting, folder = PAPER if options.paper else SMALL, script.results_folder(options)
     folder.mkdir(parents=True, exist_ok=True)
     if not options.table:
         data = (*images("train", setting.train), *images("test", setting.test))
@@ -276,11 +263,7 @@ def main() -> None:
         "dac": [table(name, row) for name, row in rows.items() if not name.startswith("kept")],
         "dac-channels": [table(name.removeprefix("kept "), row) for name, row in rows.items() if name[:4] == "kept"],
     }
-    for name, lines in tables.items():
-        for line in lines:
-            print(" | ".join(line.values()))
-        if options.write is not None and lines:
-            write_section(options.write, name, lines)
+    script.show(tables, options.write)
     if options.plots is not None:
         draw(rows, options.plots)
 

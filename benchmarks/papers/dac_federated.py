@@ -21,7 +21,6 @@ What is done is kept under ``--folder``, and a call that was interrupted goes on
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -32,7 +31,8 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from benchmarks.papers.cases import ROOT, cifar10_file, finished_case, mean_and_range, run_case, write_section
+from benchmarks.papers import script
+from benchmarks.papers.cases import ROOT, cifar10_file, finished_case, mean_and_range, run_case
 from benchmarks.papers.dac_clients import (
     EPOCHS,
     PAPER,
@@ -47,9 +47,6 @@ from benchmarks.papers.dac_clients import (
     make_data,
 )
 from model_export.bundle import Bundle
-from model_export.files import write_atomically
-from python_server.report.charts import line_chart
-from python_server.report.standalone import standalone
 from python_server.run_reader import RunReader
 
 WHOLE = "the whole model"
@@ -96,10 +93,8 @@ def draw(setting: Setting, found: Found, parameters: Mapping[str, int], plots: P
         figures = [("parameters", by_size)] + ([("clients", by_clients)] if len(done) > 1 else [])
         for label, lines in figures:
             title = f"{done[0].title}: accuracy by {label}"
-            chart = line_chart(lines, title=title, x_label=label, y_label="accuracy")
-            plots.mkdir(parents=True, exist_ok=True)
             file = plots / f"dac-{label}-{split}-{'drawn' if drawn else 'fixed'}.svg"
-            write_atomically(file, standalone(chart, title).encode())
+            script.draw(file, title, lines, x_label=label, y_label="accuracy")
 
 
 def prepare(setting: Setting, seed: int, folder: Path, searched: Path) -> None:
@@ -116,22 +111,14 @@ def prepare(setting: Setting, seed: int, folder: Path, searched: Path) -> None:
 
 def main() -> None:
     """Run what is missing, and show the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--paper", action="store_true", help="the paper's own setting, for a GPU")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument(
-        "--folder", type=Path, help="where results are kept (default: runs/papers/dac_federated[-paper])"
-    )
+    parser = script.arguments(__doc__, "dac_federated")
     parser.add_argument(
         "--searched", type=Path, help="the folder of benchmarks.papers.dac (default: runs/papers/dac[-paper])"
     )
-    parser.add_argument("--plots", type=Path, help="also draw the figures, into this folder")
-    parser.add_argument("--table", action="store_true", help="only show what is done")
     parser.add_argument("--prepare", action="store_true", help="only make bundles and data, which needs TensorFlow")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the table into this page")
     options = parser.parse_args()
     setting, kind = (PAPER, "-paper") if options.paper else (SMALL, "")
-    folder = (options.folder or ROOT / "runs" / "papers" / f"dac_federated{kind}").resolve()
+    folder = script.results_folder(options)
     searched = options.searched or ROOT / "runs" / "papers" / f"dac{kind}"
     found: dict[Case, list[dict[str, dict[int, float]]]] = {}
     for seed in range(options.seeds):
@@ -152,11 +139,7 @@ def main() -> None:
         {"whole": WHOLE}.get(name, name): _parameters(folder / "seed0" / "bundles" / f"{name}.bundle")
         for name in ["whole", *architecture_names(setting)]
     }
-    lines = rows(setting, found, parameters)
-    for line in lines:
-        print(" | ".join(line.values()))
-    if options.write is not None:
-        write_section(options.write, "dac-federated", lines)
+    script.show({"dac-federated": rows(setting, found, parameters)}, options.write)
     if options.plots is not None:
         draw(setting, found, parameters, options.plots)
 

@@ -178,7 +178,7 @@ def experiment(setting: Setting, case: str, seed: int) -> str:
         f'[model]\nbundle = "{"weak" if method == "smallest-width" else "bundle"}"',
         '[data]\ntest = "test.npz"',
         f"[evaluate]\nevery = {setting.evaluate_every}",
-        f'[strategy]\nname = "{strategy}"\nfraction = {fraction:.6g}'
+        f'[strategy]\nname = "{strategy}"\nfraction = {fraction:.15g}'
         + ('\nstatistics = "whole"' if strategy == "heterofl" else ""),
         f"[train]\nsteps = {setting.steps}\nlearning_rate = {setting.rate}",
         '[[simulation.profiles]]\nname = "cpu"\nstep_ms = 1',

@@ -116,11 +116,12 @@ def _load(experiment: Experiment, options: argparse.Namespace) -> tuple[RunBundl
     from python_server.planner.fleet import of_experiment, of_inventory
 
     trusted = experiment.model.trusted_key
-    model = RunBundles(
-        experiment.model.bundle,
-        trusted_key=trusted.read_bytes() if trusted else None,
-        variants={variant.name: variant.bundle for variant in experiment.variants},
-    )
+    with experiment.naming():
+        model = RunBundles(
+            experiment.model.bundle,
+            trusted_key=trusted.read_bytes() if trusted else None,
+            variants={variant.name: variant.bundle for variant in experiment.variants},
+        )
     check_fit(experiment, model)
     given: Optional[Path] = options.calibration
     if given is not None and not given.exists():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from model_export import codecs
 from python_server.simulation.clock import VirtualClock
 from python_server.simulation.devices import SimulatedDevice
 from python_server.simulation.engine import Engine, TrainTask
+from python_server.simulation.standing import restore, standing_of
 from python_server.simulation.work import UnfitError, Work, Workshop, check_fit, energy_info
 from python_server.tasks import Answer, Assignment, LateAnswer, Node
 
@@ -62,6 +64,8 @@ class VirtualExchange:
         Of dropouts.
     on_late
         Called with each late answer.
+    on_done
+        Called with the number of a round when all of its answers are there, of training or of evaluation.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class VirtualExchange:
         overhead_s: float = 0.0,
         seed: int = 0,
         on_late: Callable[[LateAnswer], None] = lambda late: None,
+        on_done: Callable[[int], None] = lambda number: None,
     ) -> None:
         self._devices = devices
         self._engine = engine
@@ -86,7 +91,25 @@ class VirtualExchange:
         self._overhead_s = overhead_s
         self._seed = seed
         self._on_late = on_late
+        self._on_done = on_done
         self._overdue: list[tuple[float, int, str, float]] = []
+
+    def standing(self) -> dict[str, Any]:
+        """Return what clock and devices have come to, as JSON can hold it."""
+        devices = {device.name: standing_of(device) for device in self._devices}
+        return {
+            "now": self._clock.monotonic(),
+            "overdue": self._overdue,
+            "devices": {name: standing for name, standing in devices.items() if standing},
+        }
+
+    def restore(self, standing: Mapping[str, Any]) -> None:
+        """Go on from what `standing` returned."""
+        self._clock.advance_to(standing["now"])
+        self._overdue = [(each[0], each[1], each[2], each[3]) for each in standing["overdue"]]
+        for device in self._devices:
+            if device.name in standing["devices"]:
+                restore(device, standing["devices"][device.name])
 
     def nodes(self) -> list[Node]:
         """Return all devices: they are always online, until their battery is empty."""
@@ -102,13 +125,16 @@ class VirtualExchange:
     ) -> Iterator[Answer]:
         """Yield one answer for each assignment, in the order of their arrival, and move the clock along."""
         kinds = {assignment.kind for assignment in assignments}
-        self._tell_late()
         if kinds <= {QUERY}:
             yield from self._query(assignments, deadline_s)
-        elif kinds == {EVALUATE}:
-            yield from self._evaluate(assignments)
+            return
+        self._tell_late()  # by now the server knows the devices' names, also after a resume
+        if kinds == {EVALUATE}:
+            yield from self._evaluate(assignments, deadline_s, label)
+            self._on_done(int(assignments[0].config.get(SERVER_ROUND, 0)))
         else:
             yield from self._train(assignments, deadline_s, label)
+            self._on_done(int(assignments[0].config.get(SERVER_ROUND, 0)))
 
     def _tell_late(self) -> None:
         while self._overdue and self._overdue[0][0] <= self._clock.monotonic():
@@ -205,9 +231,9 @@ class VirtualExchange:
         draw = np.random.default_rng([self._seed, number, zlib.crc32(device.name.encode())])
         return bool(draw.random() < self._dropout)
 
-    def _evaluate(self, assignments: Sequence[Assignment]) -> Iterator[Answer]:
+    def _evaluate(self, assignments: Sequence[Assignment], deadline_s: float, label: str) -> Iterator[Answer]:
         start = self._clock.monotonic()
-        ends = [start]
+        deadline, ends = start + deadline_s, [start]
         for assignment in assignments:
             device, payload = self._devices[assignment.node_id], assignment.payload
             assert payload is not None
@@ -217,14 +243,23 @@ class VirtualExchange:
             except UnfitError as error:
                 yield Answer(assignment.node_id, str(error))
                 continue
+            seconds = device.evaluate_s(-(-len(rows) // manifest.batch_size))
+            done_at = max(start, device.busy_until) + device.download_s(payload.bytes) + seconds
+            ends.append(min(done_at, deadline))
+            if done_at > deadline:
+                if done_at - seconds <= deadline:  # else it is withdrawn in time
+                    device.busy_until = done_at
+                    heapq.heappush(self._overdue, (done_at, assignment.node_id, label, deadline))
+                yield Answer(assignment.node_id, f"no answer within {deadline_s:g} s", late=True)
+                continue
             test = Dataset(self._data.x[rows], self._data.y[rows], device.name)
             loss, accuracy = self._engine.evaluate(payload.arrays, test, device.bundle)
-            seconds = device.evaluate_s(-(-len(rows) // manifest.batch_size))
-            ends.append(max(start, device.busy_until) + device.download_s(payload.bytes) + seconds)
             metrics = {"num-examples": len(rows), "eval-loss": loss, "eval-accuracy": accuracy, "evaluate-s": seconds}
             if device.energy_source:
                 gross, idle = device.joules("evaluate", seconds)
                 metrics.update(zip(ENERGY, (gross, idle)))
                 device.work_j += gross - idle
-            yield Answer(assignment.node_id, metrics=metrics, info=energy_info(device))
+            after_s = done_at - start
+            info = energy_info(device)
+            yield Answer(assignment.node_id, metrics=metrics, info=info, replied_after_s=after_s, read_after_s=after_s)
         self._clock.advance_to(max(ends))

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_client.data import Dataset, load_dataset
 from model_export.manifest import Manifest
-from python_server.errors import ExperimentError
+from python_server.errors import ExperimentError, PartitionError
 from python_server.experiment import ClientSettings, Experiment
 from python_server.model import RunBundles
 from python_server.partition import by_domain, by_label, by_user, iid, shards
@@ -95,8 +95,8 @@ class _Samples:
         return self._rows[path]
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
-        """Return the labels of rows of the last file that was added."""
-        labels: np.ndarray = self._parts[-1].y[rows - (self._count - len(self._parts[-1]))]
+        """Return the labels of rows."""
+        labels: np.ndarray = np.concatenate([part.y for part in self._parts])[rows]
         return labels
 
     def together(self) -> Dataset:
@@ -147,7 +147,10 @@ def _made_up(simulation: SimulationSettings, seed: int, samples: _Samples, model
     if simulation.data is None:
         raise ExperimentError("simulation.data is missing: the samples that the simulated devices share")
     rows = samples.add(simulation.data)
-    parts = _partition(simulation, samples.labels(rows), seed)
+    try:
+        parts = _partition(simulation, samples.labels(rows), seed)
+    except PartitionError as error:
+        raise PartitionError(f"{simulation.data}: {error}") from None
     profiles = [profile.completed() for profile in simulation.profiles] or [_AVERAGE]
     kinds = kinds_of(profiles, simulation.devices, np.random.default_rng([seed, 1]))
     steps = {profile.name: steps_of(profile, model) for profile in profiles}

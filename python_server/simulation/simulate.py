@@ -15,13 +15,11 @@ import numpy as np
 
 from edge_client.data import Dataset, load_dataset
 from model_export.quiet import quiet
-from python_server.errors import StoreError
 from python_server.experiment import Experiment
 from python_server.model import Evaluation, RunBundles
-from python_server.new_run import TrainResult, check_fit, create_run, load_run, recording_the_end
+from python_server.new_run import TrainResult, check_fit, create_run, load_run, recording_the_end, reopen_run
 from python_server.progress import Progress
 from python_server.round_loop import RoundLoop
-from python_server.run_reader import RunReader
 from python_server.run_rows import RoundRow
 from python_server.simulation.backend import use_backend
 from python_server.simulation.clock import VirtualClock
@@ -29,6 +27,7 @@ from python_server.simulation.engine import Engine
 from python_server.simulation.exchange import VirtualExchange
 from python_server.simulation.population import Population, populate
 from python_server.simulation.settings import SimulationSettings
+from python_server.simulation.standing import Standings
 from python_server.simulation.work import Workshop
 from python_server.store import RunStore
 
@@ -36,6 +35,8 @@ __all__ = ["load_simulation", "simulate"]
 
 _KEPT = "local_weights"
 """Folder in the run directory: what devices keep between rounds, so that an interrupted run goes on from it."""
+_STANDING = "simulated_devices"
+"""Folder in the run directory: what they came to after the last rounds, until the run ends."""
 _SHOWN = 60
 """Devices whose classes the report draws."""
 
@@ -62,11 +63,7 @@ def load_simulation(run: Path) -> Experiment:
     StoreError
         It is not a run directory, or one of real devices.
     """
-    experiment = load_run(run)
-    with RunReader(run) as reader:
-        if reader.meta.get("mode") != "simulated":
-            raise StoreError(f"{run} is a run of real devices; go on with it by: pocketfleet train --resume {run}")
-    return experiment
+    return load_run(run, simulated=True)
 
 
 def simulate(experiment: Experiment, *, runs: Path, progress: Progress, resume: Optional[Path] = None) -> TrainResult:
@@ -92,23 +89,25 @@ def simulate(experiment: Experiment, *, runs: Path, progress: Progress, resume: 
     """
     experiment.check_files()
     trusted = experiment.model.trusted_key
-    model = _EngineModel(
-        experiment.model.bundle,
-        trusted_key=trusted.read_bytes() if trusted else None,
-        variants={variant.name: variant.bundle for variant in experiment.variants},
-    )
+    with experiment.naming():
+        model = _EngineModel(
+            experiment.model.bundle,
+            trusted_key=trusted.read_bytes() if trusted else None,
+            variants={variant.name: variant.bundle for variant in experiment.variants},
+        )
     check_fit(experiment, model)
     if experiment.evaluate.server and experiment.data.test is not None:
         manifest = model.bundles[""].manifest
         model.test = load_dataset(experiment.data.test, manifest.input, manifest.classes)
-    population = populate(experiment, model)
+    with experiment.naming():
+        population = populate(experiment, model)
 
     def work(engine: Engine) -> TrainResult:
         model.engine = engine
         if resume is None:
             store = create_run(experiment, runs, model, _facts(experiment, population))
         else:
-            store = RunStore.open(resume, keep=experiment.keep_weights)
+            store = reopen_run(resume, experiment, model)
         try:
             return _simulate(experiment, store, model, population, progress)
         finally:
@@ -142,7 +141,10 @@ def _simulate(
         return TrainResult(store.path, checkpoint.row)
     store.start()
     simulation = experiment.simulation
-    clock = VirtualClock(_goes_on_at(checkpoint.row) if checkpoint else time.time())
+    standings = Standings(store.path / _STANDING)
+    standing = standings.load(checkpoint.row.round) if checkpoint else None
+    passed_s = standing["now"] if standing else 0.0
+    clock = VirtualClock(_goes_on_at(checkpoint.row) - passed_s if checkpoint else time.time())
     exchange = VirtualExchange(
         population.devices,
         model.engine,
@@ -153,13 +155,17 @@ def _simulate(
         overhead_s=simulation.overhead_s,
         seed=experiment.seed if simulation.seed < 0 else simulation.seed,
         on_late=lambda late: loop.note_late(late),
+        on_done=lambda number: standings.save(number, exchange.standing()),
     )
+    if standing:
+        exchange.restore(standing)
     progress.simulating(store.path, len(population.devices), checkpoint.row.round if checkpoint else None)
     loop = RoundLoop(experiment, store, model, exchange, names={}, progress=progress, clock=clock)
     with recording_the_end(store):
         last = loop.run()
         store.finish("finished", uploads=loop.collect_last_uploads())
-    shutil.rmtree(store.path / _KEPT, ignore_errors=True)
+    for folder in (_KEPT, _STANDING):
+        shutil.rmtree(store.path / folder, ignore_errors=True)
     return TrainResult(store.path, last)
 
 

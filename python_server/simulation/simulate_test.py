@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ import pytest
 from model_export.bundle import Bundle
 from python_server.cli import main
 from python_server.commands.train import report_on
-from python_server.errors import ExperimentError, NoClientsError, StoreError
+from python_server.errors import ExperimentError, FleetError, NoClientsError, PartitionError, StoreError
 from python_server.experiment import Experiment, load_experiment
+from python_server.model import RunBundles
+from python_server.new_run import create_run, load_run, reopen_run
 from python_server.progress import Progress
 from python_server.report.figures import gather
 from python_server.report.page import render
 from python_server.run_reader import RunReader
 from python_server.run_rows import BATTERY, ENERGY
+from python_server.simulation.population import populate
 from python_server.simulation.simulate import load_simulation, simulate
 
 _EXPERIMENT = """\
@@ -167,8 +171,9 @@ def test_rounds_keep_within_a_budget_of_joules_and_say_who_was_passed_over(write
 
 
 def test_deadline_dropouts_and_resume(write: Write, tmp_path: Path) -> None:
-    """FedLAMA's devices keep weights between rounds, also while nobody simulates them."""
-    experiment = write(_TWENTY.format(deadline=1, dropout=0.2) + "[strategy]\nname = 'fedlama'\nphi = 3\n")
+    """Devices keep weights (FedLAMA's), go on with what they do, and use up batteries while nobody simulates them."""
+    more = _TWENTY.format(deadline=1, dropout=0.2) + "[strategy]\nname = 'fedlama'\nphi = 3\n"
+    experiment = write(more.replace("power_w = 2\n", "power_w = 2\nidle_w = 1\nbattery_wh = 1\n"))
     whole = simulate(experiment, runs=tmp_path / "runs", progress=Progress())
     with RunReader(whole.run) as run:
         rows = run.device_rounds()
@@ -180,8 +185,9 @@ def test_deadline_dropouts_and_resume(write: Write, tmp_path: Path) -> None:
         assert run.rounds()[1].train_phase_s == pytest.approx(1)
         assert any(event.kind == "late" for event in run.events())
         weights = run.weights(3)
-        traffic = [(row.download_bytes, row.upload_bytes) for row in rows if row.round == 3]
+        came_to = _all_of(run)
         assert not (whole.run / "local_weights").exists()
+        assert not (whole.run / "simulated_devices").exists()
 
     class Stop(Progress):
         def round_done(self, row: object, devices: object) -> None:
@@ -195,9 +201,17 @@ def test_deadline_dropouts_and_resume(write: Write, tmp_path: Path) -> None:
     again = simulate(load_simulation(path), runs=tmp_path / "others", progress=Progress(), resume=path)
     assert again.last.round == 3
     with RunReader(again.run) as run:
-        assert [(row.download_bytes, row.upload_bytes) for row in run.device_rounds() if row.round == 3] == traffic
+        assert _all_of(run) == came_to
         for name, value in run.weights(3).items():
             np.testing.assert_array_equal(value, weights[name], err_msg="the same seed, the same weights")
+
+
+def _all_of(run: RunReader) -> list[Any]:
+    """Return what a run's devices did and measured, and who was late."""
+    figures = [each for each in run.measurements() if each.unit != "s"]
+    measured = sorted((each.round, each.device, each.quantity, each.value) for each in figures)
+    late = sorted(event.text for event in run.events() if event.kind == "late")
+    return [run.device_rounds(), [row.wall_s for row in run.rounds()], measured, late]
 
 
 def test_architectures_apart_are_evaluated_reported_and_resumed(
@@ -249,6 +263,48 @@ def test_architectures_apart_are_evaluated_reported_and_resumed(
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)
 
 
+_LEAVES = """
+[strategy]
+name = "heterofl"
+server_optimizer = "sgd"
+[[variants]]
+name = "half"
+bundle = "{half}"
+[simulation]
+backend = "tflite"
+[[clients]]
+name = "strong"
+data = "train.npz"
+[[clients]]
+name = "weak"
+data = "train.npz"
+variant = "half"
+[[simulation.profiles]]
+name = "weak"
+step_ms = 1
+[[simulation.profiles]]
+name = "strong"
+step_ms = 1000
+power_w = 1
+battery_wh = 0.001
+"""
+
+
+def test_a_server_optimizer_leaves_alone_what_nobody_trained(write: Write, tmp_path: Path) -> None:
+    """The only device with all channels is gone after the first round: its battery is empty."""
+    with _run(write(_LEAVES), tmp_path / "runs") as run:
+        assert [(row.round, row.name) for row in run.device_rounds()] == [
+            (1, "strong"),
+            (1, "weak"),
+            (2, "weak"),
+            (3, "weak"),
+        ]
+        first, last = (run.weights(number)["conv2/kernel"] for number in (1, 3))
+    assert (first[:, :, :4, :8] != last[:, :, :4, :8]).any()
+    np.testing.assert_array_equal(first[:, :, 4:], last[:, :, 4:])
+    np.testing.assert_array_equal(first[:, :, :, 8:], last[:, :, :, 8:])
+
+
 def test_the_command_line_ends_with_accuracy_and_report(
     write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -278,6 +334,9 @@ def test_the_command_line_ends_with_accuracy_and_report(
             "all shares are 0",
         ),
         ("[simulation]\ndata = 'train.npz'\ndevices = 4\npartition = 'user'", "has no array 'user', which partition"),
+        ("[simulation]\ndata = 'train.npz'\ndevices = 601", r"train\.npz: 600 samples for 601 clients"),
+        ("[simulation]\ndevices = 4\ndata = 'trein.npz'", r"simulation\.data: there is no .*trein\.npz"),
+        ("[[variants]]\nname = 'half'\nbundle = '{half}'", "there are .*variants.*, but strategy 'fedavg' gives all"),
         (
             "[[clients]]\nname = 'x'\ndata = 'train.npz'\n[[simulation.profiles]]\nname = 'a'",
             r"client 'x' is of no kind in \[\[simulation.profiles\]\]",
@@ -286,9 +345,16 @@ def test_the_command_line_ends_with_accuracy_and_report(
 )
 def test_what_cannot_be_simulated_is_said(write: Write, tmp_path: Path, more: str, message: str) -> None:
     experiment = write(more)
-    with pytest.raises(ExperimentError, match=message):
+    with pytest.raises((ExperimentError, PartitionError), match=rf"^{tmp_path}/sim\.toml: .*{message}"):
         simulate(experiment, runs=tmp_path / "runs", progress=Progress())
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_in_which_nobody_trained_has_failed(write: Write, tmp_path: Path) -> None:
+    """It has fewer rounds than are waited for otherwise."""
+    experiment = replace(write(_TWENTY.format(deadline=600, dropout=1)), rounds=1)
+    with pytest.raises(FleetError, match="^1 round gave no usable update"):
+        simulate(experiment, runs=tmp_path / "runs", progress=Progress())
 
 
 def test_a_run_of_real_devices_is_not_resumed_as_a_simulation(write: Write, tmp_path: Path) -> None:
@@ -296,8 +362,41 @@ def test_a_run_of_real_devices_is_not_resumed_as_a_simulation(write: Write, tmp_
 
     experiment = write("")
     RunStore.create(tmp_path / "real", experiment.source, {"base": str(tmp_path)}).close()
-    with pytest.raises(StoreError, match="is a run of real devices"):
+    with pytest.raises(StoreError, match="is a run of real devices.*: pocketfleet train --resume"):
         load_simulation(tmp_path / "real")
+    RunStore.create(tmp_path / "made-up", experiment.source, {"base": str(tmp_path), "mode": "simulated"}).close()
+    with pytest.raises(StoreError, match="is a run of simulated devices.*: pocketfleet simulate --resume"):
+        load_run(tmp_path / "made-up")
+
+
+def test_a_run_goes_on_with_the_bundles_that_it_began_with(
+    write: Write, tmp_path: Path, digits_bundle: Path, digits_half: Path
+) -> None:
+    copies = [Path(shutil.copytree(each, tmp_path / f"copy-of-{each.name}")) for each in (digits_bundle, digits_half)]
+    experiment = write(_LEAVES.replace("{half}", str(copies[1])))
+    experiment = replace(experiment, model=replace(experiment.model, bundle=copies[0]))
+    store = create_run(experiment, tmp_path / "runs", RunBundles(copies[0], variants={"half": copies[1]}))
+    store.close()
+    for copy, original in zip(copies, (digits_bundle, digits_half)):
+        manifest = json.loads((copy / "manifest.json").read_text())
+        (copy / "manifest.json").write_text(json.dumps({**manifest, "name": "exported anew"}))
+        model = RunBundles(copies[0], variants={} if copy == copies[0] else {"half": copies[1]})
+        with pytest.raises(StoreError, match=f"{copy} is another bundle than {store.path} began with; put that one"):
+            reopen_run(store.path, experiment, model)
+        shutil.copy(original / "manifest.json", copy)
+    reopen_run(store.path, experiment, RunBundles(copies[0], variants={"half": copies[1]})).close()
+
+
+def test_devices_that_are_made_up_share_a_file_that_clients_hold_too(write: Write, digits: Any, tmp_path: Path) -> None:
+    """They are split by that file's labels, whatever was read after it."""
+    digits.save(tmp_path / "other.npz", slice(600, 900))
+    clients = "".join(f"[[clients]]\nname = '{name}'\ndata = '{name}.npz'\n" for name in ("train", "other"))
+    experiment = write(
+        f"{clients}{_FOUR}partition = 'shards'\nclasses = 1\n[[simulation.profiles]]\nname = 'cpu'\nstep_ms = 1\n"
+    )
+    population = populate(experiment, RunBundles(experiment.model.bundle))
+    for device in population.devices[2:]:
+        assert len(np.unique(population.data.y[device.rows])) <= 4, "a quarter of ten classes, and parts of two"
 
 
 _FLOWER = """

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional, Protocol, Union
 
@@ -38,7 +38,7 @@ def _learning_rate(raw: object, key: str) -> dict[int, float]:
     table = raw if isinstance(raw, Mapping) else {"1": raw}
     rates: dict[int, float] = {}
     for start, rate in table.items():
-        if not str(start).isdigit() or int(start) < 1:
+        if not str(start).isdecimal() or int(start) < 1:
             raise ExperimentError(
                 f"{key}: {start!r} is no round; give the first round of each rate, as in {{ 1 = 0.1 }}"
             )
@@ -189,6 +189,8 @@ class Contribution:
     ----------
     submodel
         Its plan's.
+    variables
+        What the update holds, by the device's own paths.
     distances
         Squared distance of each variable of the update to its global value before the round, by path; for strategies
         that ask for it (`Strategy.needs_distances`).
@@ -200,6 +202,7 @@ class Contribution:
     steps: int
     planned_steps: int
     submodel: Submodel = WHOLE
+    variables: Collection[str] = ()
     distances: Mapping[str, float] = field(default_factory=dict)
 
 

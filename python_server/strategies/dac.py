@@ -79,6 +79,10 @@ class Dac(FedAvg):
         """
         bound = super().bind(variants, groups)
         assert isinstance(bound, Dac)
+        if self.options.least_epochs and self.train.steps:
+            raise ExperimentError(
+                "strategy.least_epochs draws epochs, and train.steps is given, which counts in steps; leave one out"
+            )
         for choice in bound.choices.all:
             if choice.epochs < self.options.least_epochs:
                 raise ExperimentError(

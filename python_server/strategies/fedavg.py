@@ -131,7 +131,8 @@ class FedAvg:
         """Choose a fraction of the devices at random."""
         if not devices:
             return []
-        count = max(1, math.ceil(self.options.fraction * len(devices)))
+        # 0.07 · 100 is a little more than 7 in binary, and would be 8.
+        count = max(1, math.ceil(round(self.options.fraction * len(devices), 9)))
         return [devices[index] for index in sorted(random.choice(len(devices), size=count, replace=False).tolist())]
 
     def choice(self, device: Device, random: np.random.Generator) -> Choice:
@@ -148,7 +149,7 @@ class FedAvg:
             proximal_mu=self.options.proximal_mu,
             submodel=choice.submodel,
             reason=choice.reason,
-            steps=self.train.steps,
+            steps=choice.steps,
             download_codec=choice.codecs.down if choice.codecs else None,
             upload_codec=choice.codecs.up if choice.codecs else None,
         )
@@ -173,4 +174,4 @@ class FedAvg:
         self, state: StrategyState, before: Arrays, mean: dict[str, np.ndarray], used: Sequence[Contribution]
     ) -> tuple[StrategyState, dict[str, np.ndarray]]:
         """Take the mean as it is, or as the server optimizer's pseudo-gradient."""
-        return self._optimizer.step(state, before, mean)
+        return self._optimizer.step(state, before, mean, used)

@@ -31,7 +31,8 @@ class FedProxOptions(FedAvgOptions):
     proximal_mu
         μ; the bundle has to be exported with a proximal term.
     stragglers
-        Probability that a device does only 1 to E epochs in a round, drawn uniformly.
+        Probability that a device does only 1 to E epochs in a round, drawn uniformly; or steps, where ``[train]``
+        counts in them.
     """
 
     proximal_mu: float = setting(0.01, least=0)
@@ -45,9 +46,11 @@ class FedProx(FedAvg):
     options: FedProxOptions
 
     def plan(self, number: int, device: Device, choice: Choice, random: np.random.Generator) -> Plan:
-        """Return the plan, with fewer epochs for a straggler."""
+        """Return the plan, with less to do for a straggler."""
         plan = super().plan(number, device, choice, random)
         if not self.options.stragglers or random.random() >= self.options.stragglers:
             return plan
-        epochs = int(random.integers(1, plan.epochs + 1))
-        return replace(plan, epochs=epochs, reason=f"a straggler: {epochs} of {plan.epochs} epochs")
+        drawn = int(random.integers(1, (plan.steps or plan.epochs) + 1))
+        if plan.steps:
+            return replace(plan, steps=drawn, reason=f"a straggler: {drawn} of {plan.steps} steps")
+        return replace(plan, epochs=drawn, reason=f"a straggler: {drawn} of {plan.epochs} epochs")

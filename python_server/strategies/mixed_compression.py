@@ -118,7 +118,9 @@ class MixedCompression(FedAvg):
         """Return also a line if FedSGD's step is on a part of some device's examples."""
         lines = super().remarks(devices)
         if self.options.form == "fedsgd":
-            most = max((d for d in devices if d.examples > self._batch(d) > 0), key=lambda d: d.examples, default=None)
+            unable = self.choices.unable(devices)
+            able = [device for device in devices if device.device not in unable]
+            most = max((d for d in able if d.examples > self._batch(d) > 0), key=lambda d: d.examples, default=None)
             if most is not None:
                 lines.append(
                     f"form 'fedsgd' takes one batch: {self._batch(most)} of the {most.examples} examples of "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from flwr.app import Array, ArrayRecord, MetricRecord
 from flwr.serverapp import strategy as flower
 
-from python_server.strategies import StrategyState
+from python_server.strategies import Contribution, Device, StrategyState
 from python_server.strategies.server_optimizer import ServerOptimizer, ServerOptimizerOptions
+from python_server.submodels import WHOLE, Submodel
 from python_server.variants import Variant
 
 ROUNDS = 4
@@ -111,6 +113,34 @@ def test_what_nobody_trained_stays_with_its_moments(name: str) -> None:
     np.testing.assert_array_equal(weights["b/kernel"], kept)
     np.testing.assert_array_equal(after.arrays["server-m/b/kernel"], state.arrays["server-m/b/kernel"])
     assert not np.array_equal(weights["a/kernel"], first["a/kernel"])
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "yogi", "adagrad"])
+def test_coordinates_that_nobody_trained_stay_with_their_moments(name: str) -> None:
+    """A slice and a pruned network meet; in the second round nobody is there for the rest."""
+    before, first, second, *_ = means()
+    part = Submodel("slice", where={"a/kernel": np.ix_([0, 2], [0, 1, 3])}, masks={"b/kernel": np.arange(5) > 1})
+    mask = np.ones((3, 4), bool)
+    mask[1:, 1:] = False
+    pruned = Submodel("pruned", masks={"a/kernel": mask})
+    device = Device("d", "d", "cpu", 1)
+    whole, *two = (Contribution(device, 1, 1, 1, 1, each, tuple(SHAPES)) for each in (WHOLE, part, pruned))
+    sliced = replace(two[0], variables=("a/kernel", "b/kernel"))
+    few = [sliced, replace(two[1], variables=("a/kernel",))]
+    optimizer = ServerOptimizer(ServerOptimizerOptions(name))
+    state, weights = optimizer.step(StrategyState(), before, first, [whole, *few])
+    assert all((weights[path] != before[path]).all() for path in SHAPES)
+    reached = {"a/kernel": mask.copy(), "b/kernel": np.arange(5) > 1}
+    reached["a/kernel"][np.ix_([0, 2], [0, 1, 3])] = True
+    mean = {path: np.where(reached[path], second[path], weights[path]) for path in SHAPES}
+    after, moved = optimizer.step(state, weights, mean, few)
+    everywhere, _ = optimizer.step(state, weights, mean)
+    for path, where in reached.items():
+        assert 0 < where.sum() < where.size
+        np.testing.assert_array_equal(moved[path] != weights[path], where)
+        for key in (key for key in state.arrays if key.endswith(path)):
+            np.testing.assert_array_equal(after.arrays[key][~where], state.arrays[key][~where])
+            np.testing.assert_array_equal(after.arrays[key][where], everywhere.arrays[key][where])
 
 
 def test_statistics_take_their_mean(variants: dict[str, Variant]) -> None:

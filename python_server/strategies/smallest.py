@@ -2,20 +2,21 @@
 
 What heterogeneous methods have to beat from below: no device is left out, and what the strong could do is wasted. See
 the comparisons in HeteroFL (Diao et al. 2021, table 2: all devices at the smallest complexity) and EmbracingFL.
+
+The smallest part is that of all groups, whether they have devices or not, and of the devices that are there: by what a
+device tells or its steps took, it may afford less than its group says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from python_server.errors import ExperimentError
-from python_server.groups import CUTS, VARIANTS, Choice, GroupSettings
-from python_server.strategies.base import Device
+from python_server.groups import CUTS, VARIANTS
+from python_server.strategies.base import Device, Plan, StrategyState
 from python_server.strategies.fedavg import FedAvg
-from python_server.variants import Variant
 
 __all__ = ["Smallest"]
 
@@ -26,24 +27,13 @@ class Smallest(FedAvg):
     name = "smallest"
     parts = frozenset({CUTS, VARIANTS})
 
-    def bind(self, variants: Mapping[str, Variant], groups: Sequence[GroupSettings]) -> FedAvg:
-        """Return the strategy for these bundles and groups.
-
-        Raises
-        ------
-        ExperimentError
-            As for FedAvg; or the smallest part depends on what devices will tell.
-        """
-        for group in groups:
-            if group.memory_share:
-                raise ExperimentError(
-                    f"group {group.name!r}: memory_share differs from device to device, and strategy {self.name!r} has "
-                    "to know the smallest part when the run starts; give memory_mb"
-                )
-        return super().bind(variants, groups)
-
-    def choice(self, device: Device, random: np.random.Generator) -> Choice:
-        """Give the smallest part to every device; epochs and cutoff stay the device's own."""
-        own = super().choice(device, random)
-        small = min(self.choices.all, key=lambda choice: choice.size)
-        return replace(own, variant=small.variant, cut=small.cut, reason="the smallest part of all groups")
+    def select(
+        self, state: StrategyState, number: int, devices: Sequence[Device], random: np.random.Generator
+    ) -> dict[str, Plan]:
+        """Choose devices, and give all of them the smallest part; epochs, cutoff and codecs stay each device's own."""
+        every = [*self.choices.all, *(self.choices.of(device) for device in devices)]
+        small = min(every, key=lambda choice: choice.size)
+        return {
+            device: replace(plan, submodel=small.submodel, cut=small.cut, reason="the smallest part of all")
+            for device, plan in super().select(state, number, devices, random).items()
+        }

@@ -52,13 +52,20 @@ def chance(number: int = 1) -> np.random.Generator:
     return np.random.default_rng([7, number])
 
 
-@given(st.floats(0.001, 1), st.integers(1, 1000))
-def test_fedavg_selects_a_fraction_reproducibly(fraction: float, number: int) -> None:
-    strategy = FedAvg(FedAvgOptions(fraction=fraction), TRAIN)
-    plans = strategy.select(StrategyState(), number, DEVICES, chance(number))
-    assert len(plans) == max(1, int(np.ceil(fraction * len(DEVICES))))
-    assert plans == strategy.select(StrategyState(), number, DEVICES, chance(number))
-    assert set(plans) <= {device.device for device in DEVICES}
+@given(st.integers(1, 1000), st.integers(1, 100), st.integers(1, 1000))
+def test_fedavg_selects_a_fraction_reproducibly(thousandths: int, there: int, number: int) -> None:
+    devices = [Device(f"id{i}", f"name{i}", "cpu", 10) for i in range(there)]
+    strategy = FedAvg(FedAvgOptions(fraction=thousandths / 1000), TRAIN)
+    plans = strategy.select(StrategyState(), number, devices, chance(number))
+    assert len(plans) == -(-thousandths * there // 1000)
+    assert plans == strategy.select(StrategyState(), number, devices, chance(number))
+    assert set(plans) <= {device.device for device in devices}
+
+
+def test_a_fraction_that_is_a_whole_number_of_devices_is_that_number() -> None:
+    devices = [Device(f"id{i}", f"name{i}", "cpu", 10) for i in range(100)]
+    strategy = FedAvg(FedAvgOptions(fraction=0.07), TRAIN)
+    assert len(strategy.select(StrategyState(), 1, devices, chance())) == 7, "0.07 · 100 is 7.000000000000001"
 
 
 def test_fedavg_chooses_others_in_other_rounds() -> None:
@@ -173,8 +180,6 @@ def test_fjord_draws_widths_up_to_the_device_s_own(variants: dict[str, Variant])
 
 def test_controls(variants: dict[str, Variant]) -> None:
     weak = {"processor": "cpu", "variant": "half"}
-    with pytest.raises(ExperimentError, match="group 'weak': memory_share differs from device to device"):
-        settled(Smallest(FedAvgOptions(), WHOLE_TRAIN), variants, weak={"memory_share": 0.5})
     smallest = settled(Smallest(FedAvgOptions(), WHOLE_TRAIN), variants, weak=weak)
     assert {plan.submodel.name for plan in plans_of(smallest).values()} == {"half"}
     assert len(plans_of(smallest)) == len(DEVICES)
@@ -182,6 +187,40 @@ def test_controls(variants: dict[str, Variant]) -> None:
     assert set(plans_of(strong)) == {device.device for device in DEVICES if device.processor == "gpu"}
     assert strong.select(StrategyState(), 1, [DEVICES[0]], chance()) == {}
     assert strong.remarks([DEVICES[0]]) == ["no device can train the whole model"]
+
+
+def test_the_smallest_part_is_what_every_device_can_afford(variants: dict[str, Variant]) -> None:
+    """By the memory that devices tell, and by how slow their steps were."""
+    smallest = settled(Smallest(FedAvgOptions(), WHOLE_TRAIN), variants, weak={"memory_share": 0.5, "step_ms": 240})
+    strong, weak = replace(DEVICES[1], facts={"memory-bytes": 10**9}), replace(DEVICES[2], facts={"memory-bytes": 23e6})
+    slow = replace(DEVICES[3], times_slower=4.0)
+
+    def parts(*devices: Device) -> set[tuple[str, str]]:
+        plans = smallest.select(StrategyState(), 1, devices, chance())
+        assert set(plans) == {device.device for device in devices}
+        return {(plan.submodel.name, plan.cut) for plan in plans.values()}
+
+    assert parts(strong) == {("", "")}
+    assert parts(strong, weak) == {("", "three")}
+    assert parts(strong, weak, slow) == {("half", "three")}
+
+
+def test_what_counts_in_epochs_counts_in_steps_where_training_does(variants: dict[str, Variant]) -> None:
+    train = TrainSettings(epochs=5, steps=40)
+    whole = {"": variants[""]}
+    prox = FedProx(FedProxOptions(stragglers=1.0), train).bind(whole, ())
+    drawn = {plan.steps for number in range(1, 41) for plan in plans_of(prox, number).values()}
+    assert drawn == set(range(1, 41))
+    # A step of the whole model takes 240 ms.
+    budget = settled(FedAvg(FedAvgOptions(), train), whole, weak={"processor": "cpu", "train_s": 2.5})
+    assert {plan.steps for plan in plans_of(budget).values()} == {10, 40}
+    assert "a step takes 0.24 s of 2.5 s" in plans_of(budget)["id0"].reason
+    tight = plans_of(settled(FedAvg(FedAvgOptions(), train), whole, weak={"train_s": 0.1}))["id0"]
+    assert (tight.steps, tight.cutoff_s) == (1, 0.1)
+    epochs = plans_of(settled(FedAvg(FedAvgOptions(), train), whole, weak={"processor": "cpu", "epochs": 2}))
+    assert {(plan.steps, plan.epochs) for plan in epochs.values()} == {(0, 2), (40, 5)}
+    with pytest.raises(ExperimentError, match="least_epochs draws epochs, and train.steps is given"):
+        STRATEGIES["dac"](OPTIONS["dac"](least_epochs=3), train).bind(variants, ())
 
 
 def test_mixed_compression_knows_masks_and_precision(variants: dict[str, Variant]) -> None:
@@ -207,6 +246,11 @@ def test_mixed_compression_knows_masks_and_precision(variants: dict[str, Variant
     [remark] = sgd.remarks([replace(device, examples=batch + int(device.name[4:])) for device in DEVICES])
     assert f"{batch} of the {batch + 9} examples of name9" in remark
     assert sgd.remarks([replace(device, examples=batch) for device in DEVICES]) == []
+    budget = settled(
+        MixedCompression(MixedCompressionOptions(form="fedsgd"), WHOLE_TRAIN), mixed, any={"memory_share": 1}
+    )
+    tiny = replace(DEVICES[9], facts={"memory-bytes": 1e6})
+    assert budget.remarks([tiny]) == [], "nothing fits it, so it takes no step"
 
 
 def test_formats_can_weigh_less(variants: dict[str, Variant]) -> None:
