@@ -8,7 +8,7 @@ cycles: one depends on whose classes it was that the last clients held.
 Algorithm 1 is written here a second time, so that no fault of the round loop or of what clients keep can be in it.
 What is done is kept under ``--folder``, and a call that was interrupted goes on there.
 
-    .venv/bin/python -m benchmarks.papers.fedlama_cycles [--seeds 3] [--folder FOLDER] [--write PAGE]
+    .venv/bin/python -m benchmarks.papers.fedlama_cycles [--seeds 3] [--table] [--folder FOLDER] [--write PAGE]
 """
 
 from __future__ import annotations
@@ -193,16 +193,17 @@ Found = Mapping[tuple[str, str], list[Cycle]]
 """A seed's cycles, by case and start."""
 
 
-def run_seed(setting: Setting, folder: Path, data: Dataset, engine: Engine, seed: int) -> Found:
-    """Return the cycles of each case, from files where they are there."""
-    laboratory, found = Laboratory(setting, folder, data, engine, seed), {}
-    starts = {start: _weights(setting, folder, start, seed) for start in STARTS}
+def run_seed(setting: Setting, folder: Path, laboratory: Laboratory | None, seed: int) -> Found:
+    """Return the cycles of each case, from files where they are there; without a laboratory, these alone."""
+    found = {}
     todo = [(name, start) for name, case in CASES.items() for start in STARTS[: 2 if case.both else 1]]
     for name, start in sorted(todo, key=lambda each: not CASES[each[0]].both):
         file = folder / "cycles" / f"case{list(CASES).index(name)}-from-{slug(start)}-seed{seed}.json"
         if not file.exists():
+            if laboratory is None:
+                continue
+            cycles = laboratory.cycles(CASES[name], _weights(setting, folder, start, seed), CYCLES)
             file.parent.mkdir(exist_ok=True)
-            cycles = laboratory.cycles(CASES[name], starts[start], CYCLES)
             write_atomically(file, json.dumps([vars(cycle) for cycle in cycles]).encode())
         found[name, start] = [Cycle(**cycle) for cycle in json.loads(file.read_text(encoding="utf-8"))]
         mean = statistics.mean(cycle.accuracy for cycle in found[name, start][SETTLING:])
@@ -252,6 +253,7 @@ def table(found: Sequence[Found]) -> list[dict[str, str]]:
             "apart: last stage": over(name, late, ".3f"),
             "apart: logits": over(name, lambda cycle: cycle.apart["logits"], ".3f"),
             "moved": over(name, lambda cycle: cycle.moved, ".3f"),
+            "seeds": str(sum((name, STARTS[0]) in seed for seed in found)),
             f"accuracy, from {STARTS[1]}'s weights": over(name, accuracy, ".1f", STARTS[1]),
         }
         for name in CASES
@@ -262,21 +264,25 @@ def main() -> None:
     """Run what is missing, and show the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--table", action="store_true", help="only show what is done")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "papers" / "fedlama")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also put the table into docs/papers.md")
     options = parser.parse_args()
     folder = options.folder.resolve()
-    from python_server.simulation.local_engine import LocalEngine
+    laboratories: list[Laboratory | None] = [None] * options.seeds
+    if not options.table:
+        from python_server.simulation.local_engine import LocalEngine
 
-    bundle = Bundle.load(folder / "bundle")
-    data = load_dataset(folder / "train.npz", bundle.manifest.input, bundle.manifest.classes)
-    engine = LocalEngine({"": bundle}, data)
+        bundle = Bundle.load(folder / "bundle")
+        data = load_dataset(folder / "train.npz", bundle.manifest.input, bundle.manifest.classes)
+        engine = LocalEngine({"": bundle}, data)
+        laboratories = [Laboratory(SMALL, folder, data, engine, seed) for seed in range(options.seeds)]
     for name, setting in (("here", SMALL), ("in the paper's setting", PAPER)):
         far = [100 * skew(setting, seed) for seed in range(options.seeds)]
         print(
             f"class shares of a round's clients, {name}: {mean_and_range(far, '.0f')} % from those of all", flush=True
         )
-    rows = table([run_seed(SMALL, folder, data, engine, seed) for seed in range(options.seeds)])
+    rows = table([run_seed(SMALL, folder, laboratory, seed) for seed, laboratory in enumerate(laboratories)])
     for row in rows:
         print("  ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
     if options.write is not None:
