@@ -7,6 +7,7 @@ what is loaded, whatever happens to the files in between.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -353,7 +354,13 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     ------
     TargetExistsError
         ``path`` exists and may not be replaced.
+    OSError
+        Nothing can be made there; the error names the folder that stands against it.
     """
+    above = next((folder for folder in path.absolute().parents if folder.exists()), path)
+    reason = errno.ENOTDIR if not above.is_dir() else 0 if os.access(above, os.W_OK) else errno.EACCES
+    if reason:
+        raise OSError(reason, os.strerror(reason), os.fspath(above))
     is_bundle = (path / MANIFEST).is_file()
     if path.exists() and not (overwrite and is_bundle):
         hint = "; choose another place, or replace it (--overwrite)" if is_bundle else " and is not a bundle"
