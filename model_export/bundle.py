@@ -6,7 +6,7 @@ what is loaded, whatever happens to the files in between.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -23,7 +23,7 @@ import numpy as np
 
 from model_export import formats, signing, tensors
 from model_export.errors import BundleAltered, BundleError, BundleFormatError, TargetExistsError, TensorFileError
-from model_export.files import write_atomically
+from model_export.files import put_folder, write_atomically
 from model_export.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest
 
 __all__ = [
@@ -319,31 +319,11 @@ def write_bundle(
                 file.flush()
                 os.fsync(file.fileno())
         temporary.chmod(0o755)
-        _put(temporary, target)
+        put_folder(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return Bundle(Path(path), manifest, text)
-
-
-def _put(folder: Path, target: Path) -> None:
-    """Rename ``folder`` to ``target``; a folder that is there goes when the new one has its place, or else stays."""
-    if not target.exists():
-        os.replace(folder, target)
-        return
-    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-    try:
-        os.replace(target, aside / "old")
-        try:
-            os.replace(folder, target)
-        except BaseException:
-            os.replace(aside / "old", target)
-            raise
-    except BaseException:
-        with contextlib.suppress(OSError):
-            aside.rmdir()
-        raise
-    shutil.rmtree(aside)
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -353,7 +333,13 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     ------
     TargetExistsError
         ``path`` exists and may not be replaced.
+    OSError
+        Nothing can be made there; the error names the folder that stands against it.
     """
+    above = next((folder for folder in path.absolute().parents if folder.exists()), path)
+    reason = errno.ENOTDIR if not above.is_dir() else 0 if os.access(above, os.W_OK) else errno.EACCES
+    if reason:
+        raise OSError(reason, os.strerror(reason), os.fspath(above))
     is_bundle = (path / MANIFEST).is_file()
     if path.exists() and not (overwrite and is_bundle):
         hint = "; choose another place, or replace it (--overwrite)" if is_bundle else " and is not a bundle"

@@ -1,14 +1,15 @@
-"""Files that are there whole or not at all."""
+"""Files and folders that are there whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Union
 
-__all__ = ["write_atomically"]
+__all__ = ["put_folder", "write_atomically"]
 
 
 def write_atomically(path: Path, data: Union[bytes, bytearray, memoryview], *, mode: int = 0o644) -> None:
@@ -44,6 +45,32 @@ def _write_atomically(path: Path, data: Union[bytes, bytearray, memoryview], mod
             os.unlink(temporary)
         raise
     _sync_directory(path.parent)
+
+
+def put_folder(folder: Path, target: Path) -> None:
+    """Rename ``folder`` to ``target``; a folder that is there goes when the new one has its place, or else stays.
+
+    Raises
+    ------
+    OSError
+        It could not be renamed, as to another file system; what was there is there.
+    """
+    if not target.exists():
+        os.replace(folder, target)
+        return
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+    try:
+        os.replace(target, aside / "old")
+        try:
+            os.replace(folder, target)
+        except BaseException:
+            os.replace(aside / "old", target)
+            raise
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.rmdir()
+        raise
+    shutil.rmtree(aside)
 
 
 def _sync_directory(directory: Path) -> None:

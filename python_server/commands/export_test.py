@@ -41,6 +41,9 @@ def test_a_folder_called_like_an_architecture_is_no_keras_file(
     (tmp_path / "mlp").mkdir()
     assert main([*MLP, "-o", "mlp"]) == 1
     assert capsys.readouterr().err == "pocketfleet: mlp exists and is not a bundle\n"
+    Path("file").touch()
+    assert main([*MLP, "-o", "file/b"]) == 1
+    assert capsys.readouterr().err == f"pocketfleet: {tmp_path / 'file'}: not a directory\n"
     assert main([*MLP, "-o", "other", "--momentum", "2"]) == 1
     assert "momentum is 2.0" in capsys.readouterr().err
 
