@@ -106,6 +106,7 @@ def test_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ({"x": np.zeros(3), "y": np.zeros(3)}, ["--domains"], "has no array 'domain'"),
         ({"x": np.zeros(3), "y": np.zeros(3)}, ["--dirichlet", "-1"], "alpha is -1.0"),
         ({"x": np.zeros(1), "y": np.zeros(1)}, [], "1 samples for 2 clients"),
+        ({"x": np.zeros(3), "y": np.zeros(3)}, ["--shards", "1", "--allow-empty"], "leave out --allow-empty"),
     ],
 )
 def test_split_refuses(
@@ -118,6 +119,7 @@ def test_split_refuses(
     np.savez(tmp_path / "data.npz", **arrays)  # type: ignore[arg-type]
     code, _, err = run(capsys, "split", str(tmp_path / "data.npz"), "--clients", "2", "-o", str(tmp_path / "o"), *how)
     assert code == 1
+    assert err.startswith(f"pocketfleet: {tmp_path / 'data.npz'}")
     assert message in err
     assert not (tmp_path / "o").exists()
 

@@ -322,6 +322,7 @@ def _build(raw: dict[str, Any], source: bytes, base: Path) -> Experiment:
         for each in names:
             if names.count(each) > 1:
                 raise ExperimentError(f"two [[{key}]] have the name {each!r}")
+    file.simulation.check()
     for client in file.clients:
         if client.variant and client.variant not in (variant.name for variant in file.variants):
             raise ExperimentError(f"client {client.name!r}: there is no variant {client.variant!r} among [[variants]]")

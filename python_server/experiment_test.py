@@ -104,6 +104,11 @@ def test_everything() -> None:
         ),
         (MINIMAL + "[train]\nlearning_rate = { '²' = 0.1 }", "'²' is no round"),
         (
+            MINIMAL + "[simulation]\nengine = 'flower'\nbackend = 'jax'",
+            "backend is 'jax', which is for engine = 'local'",
+        ),
+        (MINIMAL + "[simulation]\nbackend = 'tflite'\nside_by_side = 4", "side_by_side is 4, which needs .* 'jax'"),
+        (
             MINIMAL + "[[clients]]\nname='a'\ndata='d'\nvariant='w'",
             r"client 'a': there is no variant 'w' among \[\[variants\]\]",
         ),

@@ -27,9 +27,10 @@ from python_server.model import BundleModel, Evaluation, GlobalModel
 from python_server.progress import Progress
 from python_server.round_loop import RoundLoop
 from python_server.run_reader import RunReader
-from python_server.run_rows import EVALUATION_DOWNLOAD, RoundRow
+from python_server.run_rows import EVALUATION_DOWNLOAD, DeviceRoundRow, RoundRow
 from python_server.store import RunStore
 from python_server.superlink import SuperLink, SuperLinkSettings
+from python_server.tasks import Clock
 from python_server.variants import Variant
 from tests.server_fleet import DyingSession, client, named, public_key
 
@@ -64,6 +65,20 @@ class FakeModel:
         return float(weights["a/kernel"].mean()), 0.5, 7
 
 
+class AheadClock:
+    """The time, but for what a test lets pass at once."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+        self.sleep = time.sleep
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+    def time(self) -> float:
+        return time.time() + self.ahead_s
+
+
 class Setting:
     """A SuperLink with an open run, to which a test adds clients."""
 
@@ -87,14 +102,27 @@ class Setting:
         server = f"localhost:{self.superlink.port}"
         self.stack.enter_context(client(server, state, handler, ca_file=certificates.ca, uploads=uploads))
 
+    def all_online(self) -> None:
+        """Wait until every client that was connected is online."""
+        end = time.monotonic() + 60
+        while len(self.exchange.nodes()) < len(self.keys) and time.monotonic() < end:
+            time.sleep(0.05)
+
     def run(
-        self, rounds: int, model: Optional[GlobalModel] = None, groups: str = "", **server: Any
+        self,
+        rounds: int,
+        model: Optional[GlobalModel] = None,
+        groups: str = "",
+        progress: Optional[Progress] = None,
+        clock: Clock = time,
+        **server: Any,
     ) -> tuple[RoundRow, RunReader]:
         experiment = an_experiment(rounds, groups, **{"start_clients": max(1, len(self.keys)), **server})
         store = RunStore.create(self.folder / "run", experiment.source, {})
         try:
             model = model or FakeModel()
-            loop = RoundLoop(experiment, store, model, self.exchange, names=self.keys, progress=Progress())
+            progress = progress or Progress()
+            loop = RoundLoop(experiment, store, model, self.exchange, names=self.keys, progress=progress, clock=clock)
             self.exchange._on_late = loop.note_late
             last = loop.run()
             store.finish("finished", uploads=loop.collect_last_uploads())
@@ -104,7 +132,7 @@ class Setting:
 
 
 def an_experiment(rounds: int, groups: str = "", **server: Any) -> Experiment:
-    values = {"round_deadline_s": 20, "start_deadline_s": 20, **server}
+    values = {"round_deadline_s": 60, "start_deadline_s": 60, **server}
     tables = "".join(f"{key} = {str(value).lower()}\n" for key, value in values.items() if key != "clients")
     evaluate = "[evaluate]\nclients = true\n" if server.get("clients") else ""
     text = f'name = "x"\nrounds = {rounds}\n[model]\nbundle = "b"\n{evaluate}[server]\n{tables}{groups}'
@@ -125,6 +153,15 @@ def make_setting(superlink: SuperLink, tmp_path: Path) -> Iterator[Setting]:
         yield Setting(tmp_path, superlink, Exchange(run.grid, check=superlink.check), stack)
 
 
+@pytest.fixture(name="clock")
+def make_clock(monkeypatch: pytest.MonkeyPatch) -> AheadClock:
+    """Let the server read the time where a test can let it pass, so that none strikes because it is busy here."""
+    clock = AheadClock()
+    for module in ("exchange", "fetch"):
+        monkeypatch.setattr(f"python_server.{module}.time", clock)
+    return clock
+
+
 def adding(amount: float, examples: int = 10, **metrics: Any) -> Any:
     """Return a client's behaviour: train by adding a number."""
 
@@ -139,10 +176,11 @@ def adding(amount: float, examples: int = 10, **metrics: Any) -> Any:
     return handle
 
 
-def test_the_weighted_mean_of_every_round_is_exact(setting: Setting) -> None:
+def test_the_weighted_mean_of_every_round_is_exact(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("python_server.round_loop._LAST_UPLOADS_S", 60.0)  # a busy machine may take longer than usual
     setting.add("one", adding(1, examples=10))
     setting.add("two", adding(4, examples=20))
-    last, run = setting.run(3)
+    last, run = setting.run(3, query_deadline_s=60)
     # Each round adds (10 * 1 + 20 * 4) / 30 = 3.
     assert [run.weights(number)["a/kernel"][0, 0] for number in range(4)] == [0, 3, 6, 9]
     assert run.weights(3)["b/bias"].tolist() == [14]
@@ -203,24 +241,35 @@ def test_partial_work_counts(setting: Setting) -> None:
     assert [(row.name, row.outcome) for row in run.device_rounds()] == [("fast", "ok"), ("slow", "partial")]
 
 
-def test_a_silent_client_costs_the_deadline_and_its_late_answer_is_dropped(setting: Setting) -> None:
-    round_1_is_over = threading.Event()
+def test_a_silent_client_costs_the_deadline_and_its_late_answer_is_dropped(setting: Setting, clock: AheadClock) -> None:
+    asleep, round_1_is_over, came_late = threading.Event(), threading.Event(), threading.Event()
+
+    class Watching(Progress):
+        def answered(self, row: DeviceRoundRow) -> None:
+            if (row.round, row.name) == (1, "steady"):
+                asleep.wait(60)  # a task that was not taken up yet would be withdrawn
+                clock.ahead_s += LONG_S
+
+        def note(self, text: str) -> None:
+            if "answered round 1" in text:
+                came_late.set()
 
     def sleepy(task: Task) -> Reply:
         if task.config["server-round"] == 1:
+            asleep.set()
             round_1_is_over.wait(60)
         return adding(100)(task)
 
     def steady(task: Task) -> Reply:
         if task.config["server-round"] == 2:
             round_1_is_over.set()
-            time.sleep(1.0)  # longer than the slowest poll, so that the late answer comes before the round is over
+            came_late.wait(60)
         return adding(1)(task)
 
     setting.add("steady", steady)
     setting.add("sleepy", sleepy)
-    _, run = setting.run(3, round_deadline_s=3)
-    assert run.rounds()[1].train_phase_s >= 3
+    _, run = setting.run(3, progress=Watching(), clock=clock, round_deadline_s=LONG_S)
+    assert run.rounds()[1].train_phase_s >= LONG_S
     outcomes = {(row.round, row.name): row.outcome for row in run.device_rounds()}
     assert outcomes[1, "sleepy"] == "late"
     assert outcomes[1, "steady"] == "ok"
@@ -231,6 +280,8 @@ def test_a_silent_client_costs_the_deadline_and_its_late_answer_is_dropped(setti
     assert run.weights(3)["a/kernel"][0, 0] == 1 + 50.5 + 50.5
 
 
+LONG_S = 600
+"""A deadline that only an `AheadClock` reaches."""
 PHONES = """
 [[groups]]
 name = "phones"
@@ -263,24 +314,41 @@ def test_a_phone_is_not_asked_before_its_battery_is_charged(setting: Setting) ->
     }
 
 
-def test_a_fleet_of_empty_batteries_is_named(setting: Setting) -> None:
+def test_a_fleet_of_empty_batteries_is_named(setting: Setting, clock: AheadClock) -> None:
+    class Watching(Progress):
+        def note(self, text: str) -> None:
+            clock.ahead_s += LONG_S
+
     setting.connect("phone", named("phone", adding(3), {"battery-percent": 10.0}))
     message = "0 of 1 devices can take part, and the experiment wants 1; phone, for one, cannot: .* at 10 %, below 30"
     with pytest.raises(NoClientsError, match=message):
-        setting.run(1, groups=PHONES, start_deadline_s=1)
+        setting.run(1, groups=PHONES, progress=Watching(), clock=clock, start_deadline_s=LONG_S)
 
 
-def test_a_client_that_dies_before_its_upload_costs_the_deadline(setting: Setting) -> None:
+def test_a_client_that_dies_before_its_upload_costs_the_deadline(setting: Setting, clock: AheadClock) -> None:
+    class Watching(Progress):
+        def waiting(self, present: int, needed: int) -> None:
+            clock.ahead_s += LONG_S * present
+
     setting.add("good", adding(2))
     setting.add("dying", adding(100), uploads=False)
     # It cannot even answer the query, so it has to be known already.
     with pytest.raises(NoClientsError, match="1 of 2 devices"):
-        setting.run(1, query_deadline_s=1, start_deadline_s=3)
+        setting.run(1, progress=Watching(), clock=clock, query_deadline_s=1, start_deadline_s=LONG_S)
 
 
-def test_an_upload_that_breaks_off_in_training(setting: Setting) -> None:
+def test_an_upload_that_breaks_off_in_training(setting: Setting, clock: AheadClock) -> None:
     """A reply is announced, its objects never come: neither a wait of three minutes nor a lost round."""
-    broken = False
+    broken, announced = False, threading.Event()
+
+    class Watching(Progress):
+        def answered(self, row: DeviceRoundRow) -> None:
+            if row.name == "good":
+                clock.ahead_s += LONG_S
+
+    def good(task: Task) -> Reply:
+        announced.wait(60)
+        return adding(2)(task)
 
     def dies(task: Task) -> Reply:
         nonlocal broken
@@ -292,14 +360,16 @@ def test_an_upload_that_breaks_off_in_training(setting: Setting) -> None:
     def call(self: Any, name: str, *arguments: Any, **options: Any) -> Any:
         if name == "push-object" and not broken:
             return super(DyingSession, self).call(name, *arguments, **options)
+        if name == "push-object":
+            announced.set()
         return original(self, name, *arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DyingSession, "call", call)
-        setting.add("good", adding(2))
+        setting.add("good", good)
         setting.add("dying", dies, uploads=False)
-        _, run = setting.run(1, round_deadline_s=2)
-    assert run.rounds()[1].train_phase_s < 90, "Flower itself would have waited for three minutes"
+        _, run = setting.run(1, progress=Watching(), clock=clock, round_deadline_s=LONG_S)
+    assert run.rounds()[1].train_phase_s < LONG_S + 90, "Flower itself would have waited for three minutes"
     rows = {row.name: row for row in run.device_rounds()}
     assert (rows["dying"].outcome, rows["good"].outcome) == ("late", "ok")
     assert "upload was not complete" in rows["dying"].reason
@@ -365,7 +435,8 @@ def test_devices_without_the_bundle_get_it_and_others_stay_out(
     for name, source in (("empty", empty), ("outdated", outdated), ("suspicious", suspicious), ("fixed", older.path)):
         setting.connect(name, Worker(source, data, name=name, num_threads=1).handle)
 
-    last, reader = setting.run(2, BundleModel(bundle.path), start_clients=2)
+    setting.all_online()  # or the run may be over before those who are refused have come
+    last, reader = setting.run(2, BundleModel(bundle.path), start_clients=2, query_deadline_s=60)
 
     assert (last.asked, last.used) == (2, 2)
     assert {device.name for device in reader.devices()} == {"empty", "outdated"}

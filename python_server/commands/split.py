@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -50,23 +51,11 @@ examples:
     def run(self, options: argparse.Namespace) -> int:
         """Split, write, and tell who got what."""
         arrays = _load(options.data)
-        labels, allow_empty = arrays["y"], options.allow_empty
-        if options.dirichlet is not None:
-            parts = by_label(
-                labels, options.clients, alpha=options.dirichlet, seed=options.seed, allow_empty=allow_empty
-            )
-        elif options.domains:
-            if "domain" not in arrays:
-                raise PartitionError(f"{options.data} has no array 'domain'")
-            parts = by_domain(arrays["domain"], options.clients, seed=options.seed, allow_empty=allow_empty)
-        elif options.shards is not None:
-            parts = shards(labels, options.clients, classes=options.shards, seed=options.seed)
-        elif options.users:
-            if "user" not in arrays:
-                raise PartitionError(f"{options.data} has no array 'user'")
-            parts = by_user(arrays["user"], options.clients, seed=options.seed)
-        else:
-            parts = iid(len(labels), options.clients, seed=options.seed, allow_empty=allow_empty)
+        try:
+            parts = _parts(arrays, options)
+        except PartitionError as error:
+            raise PartitionError(f"{options.data}: {error}") from None
+        labels = arrays["y"]
         options.output.mkdir(parents=True, exist_ok=True)
         told = []
         for index, part in enumerate(parts):
@@ -81,6 +70,25 @@ examples:
             for row in told:
                 print(f"{row['file']}: {row['samples']} samples, classes {row['classes']}")
         return 0
+
+
+def _parts(arrays: Mapping[str, np.ndarray], options: argparse.Namespace) -> list[np.ndarray]:
+    """Return the rows of each client."""
+    count, seed, allow_empty = options.clients, options.seed, options.allow_empty
+    if allow_empty and (options.users or options.shards is not None):
+        raise PartitionError("--users and --shards leave no client empty; leave out --allow-empty")
+    for column, wanted in (("domain", options.domains), ("user", options.users)):
+        if wanted and column not in arrays:
+            raise PartitionError(f"it has no array {column!r}")
+    if options.dirichlet is not None:
+        return by_label(arrays["y"], count, alpha=options.dirichlet, seed=seed, allow_empty=allow_empty)
+    if options.domains:
+        return by_domain(arrays["domain"], count, seed=seed, allow_empty=allow_empty)
+    if options.shards is not None:
+        return shards(arrays["y"], count, classes=options.shards, seed=seed)
+    if options.users:
+        return by_user(arrays["user"], count, seed=seed)
+    return iid(len(arrays["y"]), count, seed=seed, allow_empty=allow_empty)
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

@@ -21,6 +21,7 @@ from edge_client.data import Dataset, as_network_input
 from edge_client.fit import batches
 from edge_client.runtime import available_runtime
 from model_export.bundle import Bundle
+from python_server.errors import ExperimentError
 from python_server.simulation.backend import compiled, compiled_for_any_batch
 from python_server.simulation.engine import Arrays, TrainResult, TrainTask, astray
 from python_server.simulation.keras_network import KerasNetwork
@@ -182,8 +183,17 @@ class KerasClients:
 
 
 def side_by_side_of(asked: int) -> int:
-    """Return how many clients step at once: on JAX as many as asked for, or, for 0, sixteen on an accelerator."""
+    """Return how many clients step at once: on JAX as many as asked for, or, for 0, sixteen on an accelerator.
+
+    Raises
+    ------
+    ExperimentError
+        Several were asked for on another backend.
+    """
     if keras.config.backend() != "jax":
+        if asked > 1:
+            backend = keras.config.backend()
+            raise ExperimentError(f"simulation.side_by_side is {asked}, which needs backend = 'jax'; this is {backend}")
         return 1
     import jax
 

@@ -20,6 +20,7 @@ from edge_client.fit import fit
 from model_export import Adam, Sgd, export
 from model_export.bundle import NETWORK, Bundle, write_bundle
 from model_export.errors import BundleFormatError
+from python_server.errors import ExperimentError
 from python_server.simulation.engine import TrainTask, steps_until_cutoff
 from python_server.simulation.local_engine import LocalEngine
 
@@ -89,6 +90,12 @@ def test_evaluation_is_a_clients_evaluation(digits_bundle: Path, digits: Any) ->
     test = Dataset(digits.test_x, digits.test_y, "test")
     got = LocalEngine({"": trainer.bundle}, test).evaluate(trainer.weights(), test)
     assert got == pytest.approx(trainer.evaluate(test.x, test.y), rel=1e-4)
+
+
+def test_side_by_side_is_for_jax(digits_bundle: Path, digits: Any) -> None:
+    data = Dataset(digits.x, digits.y, "digits")
+    with pytest.raises(ExperimentError, match="side_by_side is 4, which needs backend = 'jax'; this is tensorflow"):
+        LocalEngine({"": Bundle.load(digits_bundle)}, data, side_by_side=4)
 
 
 def test_a_diverged_client_says_so(digits_bundle: Path, digits: Any) -> None:

@@ -156,3 +156,15 @@ class SimulationSettings:
     overhead_s: float = setting(0.0, least=0)
     seed: int = setting(-1, least=-1, most=2**31 - 1)
     profiles: tuple[ProfileSettings, ...] = setting(())
+
+    def check(self) -> None:
+        """Raise `ExperimentError` where an engine is asked for what another one does."""
+        if self.engine == "flower" and self.backend not in ("auto", "tflite"):
+            raise ExperimentError(
+                f"simulation.backend is {self.backend!r}, which is for engine = 'local'; engine = 'flower' trains by "
+                "TensorFlow Lite, so leave it out"
+            )
+        if self.side_by_side > 1 and (self.engine == "flower" or self.backend == "tflite"):
+            raise ExperimentError(
+                f"simulation.side_by_side is {self.side_by_side}, which needs engine = 'local' and backend = 'jax'"
+            )
