@@ -27,6 +27,11 @@ class Forwarder:
         Reset each connection after a random number of bytes up to this one; 0: never.
     seed
         Of the random numbers.
+
+    Attributes
+    ----------
+    at_once
+        Most requests of HTTP that were under way at the same time, by path.
     """
 
     def __init__(self, host: str, target: int, *, delay_s: float = 0.0, cut_after: int = 0, seed: int = 0) -> None:
@@ -39,6 +44,8 @@ class Forwarder:
         self.port: int = self._listener.getsockname()[1]
         self.address = f"{host}:{self.port}"
         self._open: set[socket.socket] = set()
+        self.at_once: dict[str, int] = {}
+        self._asked: dict[socket.socket, str] = {}
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Forwarder:
@@ -69,11 +76,20 @@ class Forwarder:
                 self._open.add(end)
             budget = [self._random.randrange(1, self.cut_after)] if self.cut_after else [1 << 62]
             for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(source, sink, budget), daemon=True).start()
+                threading.Thread(target=self._pump, args=(source, sink, near, budget), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, budget: list[int]) -> None:
+    def _note(self, near: socket.socket, data: bytes, *, asked: bool) -> None:
+        """Note that a request begins, or that its answer comes."""
+        if not asked:
+            self._asked.pop(near, None)
+        elif data.startswith(b"POST "):
+            path = self._asked[near] = data.split(b" ", 2)[1].decode()
+            self.at_once[path] = max(self.at_once.get(path, 0), list(self._asked.values()).count(path))
+
+    def _pump(self, source: socket.socket, sink: socket.socket, near: socket.socket, budget: list[int]) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                self._note(near, data, asked=source is near)
                 if self._delay_s:
                     time.sleep(self._delay_s)
                 budget[0] -= len(data)

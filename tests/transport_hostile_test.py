@@ -237,15 +237,9 @@ def test_many_small_objects_over_a_long_line(tmp_path: Path, caplog: pytest.LogC
         Forwarder("127.0.0.1", int(server.address.split(":")[1]), delay_s=0.02) as line,
         client(line.address, tmp_path),
     ):
-        until(lambda: "event=reply" in caplog.text)
-    download_s, upload_s = (
-        float(next(part for part in text.split() if part.startswith(key)).partition("=")[2])
-        for text in caplog.messages
-        for key in ("download-s", "upload-s")
-        if f" {key}=" in text
-    )
-    assert download_s < 2.5
-    assert upload_s < 2.5
+        until(lambda: "event=reply" in caplog.text, within_s=120)
+    assert line.at_once["/v1/fleet/pull-object"] > 3
+    assert line.at_once["/v1/fleet/push-object"] > 3
     assert all(np.array_equal(weights_received(server)[name], array + 1) for name, array in weights.items())
 
 

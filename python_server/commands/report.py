@@ -39,9 +39,10 @@ examples:
         parser.add_argument(
             "-o",
             "--output",
-            type=Path,
+            type=_page,
             metavar="FILE",
-            help=f"HTML file (default: report.html in the run directory; {COMPARISON} here for several runs)",
+            help="HTML file, or a folder for it (default: report.html in the run directory; of several runs "
+            f"{COMPARISON} here)",
         )
         parser.add_argument(
             "--parquet", type=Path, metavar="FOLDER", help="write the run's tables as Parquet files, too"
@@ -62,10 +63,13 @@ examples:
 
         written: dict[str, object] = {}
         left_out: dict[str, str] = {}
+        page: Path | None = options.output
+        if page is not None and page.is_dir():
+            page /= "report.html" if len(options.runs) == 1 else COMPARISON
         if len(options.runs) == 1:
-            written["report"] = str(write_report(options.runs[0], options.output))
+            written["report"] = str(write_report(options.runs[0], page))
         else:
-            page = options.output or COMPARISON
+            page = page or COMPARISON
             left_out = write_comparison(options.runs, page).left_out
             written["report"] = str(page)
         readable = [run for run in options.runs if str(run.resolve()) not in left_out]
@@ -78,6 +82,13 @@ examples:
             for kind, place in written.items():
                 print(f"{kind}: {place}")
         return 0
+
+
+def _page(text: str) -> Path:
+    path = Path(text)
+    if path.suffix in (".json", ".csv"):
+        raise argparse.ArgumentTypeError(f"{text}: name the HTML file; JSON and CSV of the same name go beside it")
+    return path
 
 
 def _export(options: argparse.Namespace, runs: list[Path]) -> dict[str, object]:

@@ -16,7 +16,7 @@ from python_server.run_rows import EventRow, Json
 from python_server.store import RunStore
 from python_server.store_test import a_commit, create
 
-WITHIN_S = 30.0
+WITHIN_S = 180.0
 
 
 @pytest.fixture(name="store")

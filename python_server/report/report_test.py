@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from python_server.cli import main
 from python_server.errors import StoreError
 from python_server.report import gather, table_2, table_3, write_report
 from python_server.run_reader import RunReader
@@ -183,6 +184,16 @@ def test_spreadsheets_take_no_formula_from_a_device(tmp_path: Path) -> None:
 def test_run_without_rounds_has_a_page(tmp_path: Path) -> None:
     RunStore.create(tmp_path / "new", b"", {"name": "new"}).close()
     assert "No figures." in write_report(tmp_path / "new").read_text()
+
+
+def test_where_the_page_may_go(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pages").mkdir()
+    assert main(["report", str(run), "-o", str(tmp_path / "pages")]) == 0
+    assert (tmp_path / "pages/report.html").read_text().startswith("<!doctype html>")
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", str(run), "-o", str(tmp_path / "figures.json")])
+    assert "figures.json: name the HTML file; JSON and CSV of the same name go beside it" in capsys.readouterr().err
+    assert not list(tmp_path.glob("figures*"))
 
 
 def test_not_a_run(tmp_path: Path) -> None:

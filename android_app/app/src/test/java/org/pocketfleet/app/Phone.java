@@ -35,7 +35,7 @@ final class Phone extends ExternalResource {
       board.connected();
       begun.countDown();
       try {
-        if (!end.await(20, TimeUnit.SECONDS)) {
+        if (!end.await(180, TimeUnit.SECONDS)) {
           throw new IllegalStateException("the test has forgotten to stop the client");
         }
       } catch (InterruptedException interrupted) {
@@ -144,7 +144,7 @@ final class Phone extends ExternalResource {
 
   /** Waits, while the main thread does its work. */
   void until(String what, Condition condition) {
-    long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+    long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(180);
     while (!condition.holds()) {
       shadowOf(Looper.getMainLooper()).idleFor(50, TimeUnit.MILLISECONDS);
       if (System.nanoTime() > end) {
