@@ -257,6 +257,7 @@ def table(found: Sequence[Found]) -> list[dict[str, str]]:
             f"accuracy, from {STARTS[1]}'s weights": over(name, accuracy, ".1f", STARTS[1]),
         }
         for name in CASES
+        if any((name, STARTS[0]) in seed for seed in found)
     ]
 
 
