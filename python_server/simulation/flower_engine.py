@@ -52,12 +52,21 @@ class FlowerEngine:
         How many clients train at once.
     ended
         Set when Flower's simulation is over, so that nobody waits for it any more.
+    interrupted
+        Set before that if it was over because the user wanted so.
     """
 
     def __init__(
-        self, grid: Any, bundles: Mapping[str, Bundle], samples: Path, workers: int, ended: threading.Event
+        self,
+        grid: Any,
+        bundles: Mapping[str, Bundle],
+        samples: Path,
+        workers: int,
+        ended: threading.Event,
+        interrupted: threading.Event,
     ) -> None:
         self._ended = ended
+        self._interrupted = interrupted
         self._grid = grid
         self._bundles = bundles
         self._samples = samples
@@ -100,6 +109,8 @@ class FlowerEngine:
 
     def _pause(self) -> None:
         if self._ended.wait(_POLL_S):
+            if self._interrupted.is_set():
+                raise KeyboardInterrupt  # so that the run is recorded as interrupted
             raise FleetError("Flower's simulation ended before the experiment did")
 
     def _message(self, index: int, task: TrainTask, payload: Payload) -> Any:
@@ -143,7 +154,7 @@ def within_flower(bundles: Mapping[str, Bundle], data: Dataset, work: Callable[[
     workers = os.cpu_count() or 1
     outcome: list[Result] = []
     failures: list[BaseException] = []
-    ended = threading.Event()
+    ended, interrupted = threading.Event(), threading.Event()
     server = ServerApp()
     with tempfile.TemporaryDirectory(prefix="pocketfleet-samples-") as folder:
         np.save(f"{folder}/x.npy", data.x)
@@ -152,7 +163,7 @@ def within_flower(bundles: Mapping[str, Bundle], data: Dataset, work: Callable[[
         @server.main()  # type: ignore[untyped-decorator]  # flwr is not checked
         def main(grid: Any, context: Any) -> None:
             try:
-                outcome.append(work(FlowerEngine(grid, bundles, Path(folder), workers, ended)))
+                outcome.append(work(FlowerEngine(grid, bundles, Path(folder), workers, ended, interrupted)))
             except BaseException as error:
                 failures.append(error)
 
@@ -162,6 +173,9 @@ def within_flower(bundles: Mapping[str, Bundle], data: Dataset, work: Callable[[
         }
         try:
             run_simulation(server, app, num_supernodes=workers, backend_config=config)
+        except KeyboardInterrupt:
+            interrupted.set()
+            raise
         except RuntimeError as error:
             cause = " ".join(str((error.__cause__ and error.__cause__.__cause__) or error).split())
             raise FleetError(f"Flower's simulation failed: {cause}") from error
