@@ -35,7 +35,7 @@ from python_server.strategies.fedlama import intervals, layer_of
 PHI = 4
 CYCLES, SETTLING = 12, 2
 """Cycles of a case, and those before the mean: FedLAMA's first sets the intervals."""
-STARTS = ("FedAvg(τ')", "FedLAMA φ=4")
+STARTS = ("FedAvg(τ')", "FedLAMA φ=4", "FedAvg(4τ')")
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Case:
         Tells of a layer whether it rests until the end of each cycle; None: by FedLAMA's rule.
     anew
         Choose clients anew in each round; then nothing may rest.
-    both
-        Do it from both of `STARTS`, not from the first alone.
+    starts
+        With whose last weights it begins: the first so many of `STARTS`.
     """
 
     rests: Callable[[str], bool] | None
     anew: bool = False
-    both: bool = False
+    starts: int = 1
 
 
 def _norm(layer: str) -> bool:
@@ -66,10 +66,10 @@ def _late(layer: str) -> bool:
 
 
 CASES = {
-    "nothing, clients chosen anew every τ': FedAvg(τ')": Case(lambda layer: False, anew=True, both=True),
-    "nothing, clients kept": Case(lambda layer: False, both=True),
-    "everything: FedAvg(4τ')": Case(lambda layer: True, both=True),
-    "by the rule: FedLAMA": Case(None, both=True),
+    "nothing, clients chosen anew every τ': FedAvg(τ')": Case(lambda layer: False, anew=True, starts=2),
+    "nothing, clients kept": Case(lambda layer: False, starts=2),
+    "everything: FedAvg(4τ')": Case(lambda layer: True, starts=3),
+    "by the rule: FedLAMA": Case(None, starts=2),
     "last stage's convolutions": Case(_late),
     "those and the logits": Case(lambda layer: _late(layer) or layer == "logits"),
     "those and all batch norms": Case(lambda layer: _late(layer) or _norm(layer)),
@@ -196,8 +196,8 @@ Found = Mapping[tuple[str, str], list[Cycle]]
 def run_seed(setting: Setting, folder: Path, laboratory: Laboratory | None, seed: int) -> Found:
     """Return the cycles of each case, from files where they are there; without a laboratory, these alone."""
     found = {}
-    todo = [(name, start) for name, case in CASES.items() for start in STARTS[: 2 if case.both else 1]]
-    for name, start in sorted(todo, key=lambda each: not CASES[each[0]].both):
+    todo = [(name, start) for name, case in CASES.items() for start in STARTS[: case.starts]]
+    for name, start in sorted(todo, key=lambda each: CASES[each[0]].starts == 1):
         file = folder / "cycles" / f"case{list(CASES).index(name)}-from-{slug(start)}-seed{seed}.json"
         if not file.exists():
             if laboratory is None:
@@ -254,7 +254,7 @@ def table(found: Sequence[Found]) -> list[dict[str, str]]:
             "apart: logits": over(name, lambda cycle: cycle.apart["logits"], ".3f"),
             "moved": over(name, lambda cycle: cycle.moved, ".3f"),
             "seeds": str(sum((name, STARTS[0]) in seed for seed in found)),
-            f"accuracy, from {STARTS[1]}'s weights": over(name, accuracy, ".1f", STARTS[1]),
+            **{f"accuracy, from {start}'s": over(name, accuracy, ".1f", start) for start in STARTS[1:]},
         }
         for name in CASES
         if any((name, STARTS[0]) in seed for seed in found)
