@@ -34,7 +34,7 @@ def client(
         yield
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
 
 
 def public_key(state: Path) -> bytes:

@@ -49,7 +49,7 @@ def free_port() -> int:
             return port
 
 
-def until(condition: Callable[[], object], *, within_s: float = 30.0, what: str = "it") -> None:
+def until(condition: Callable[[], object], *, within_s: float = 90.0, what: str = "it") -> None:
     """Wait for a condition; fail when it does not come true in time."""
     deadline = time.monotonic() + within_s
     while not condition():

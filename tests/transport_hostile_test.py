@@ -76,7 +76,7 @@ def client(
         yield thread
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
         state.close()
 
 
