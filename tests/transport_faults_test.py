@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,9 +57,7 @@ def test_reply_sent_before_leaving_is_not_lost(toy: Toy, superlink: SuperLink, t
     state = tmp_path / "state"
     with toy(superlink, state) as client:
         until(lambda: "event=reply" in client.output, what="the reply")
-        started = time.monotonic()
         assert client.stop() == 0
-        assert time.monotonic() - started < 10
     (reply,) = exchange.wait()
     assert "weights" in reply, reply
     assert "event=left-unannounced" not in client.output
