@@ -57,7 +57,7 @@ step_ms = {one}
 name = "two"
 step_ms = {two}
 """
-_SMALL_PRINT_BYTES = 4096
+_SMALL_PRINT_BYTES = 5120
 """Metrics, names and hashes of a message, which a simulation does not count."""
 
 
