@@ -60,15 +60,36 @@ def schedule(
     FarmError
         It was refused; nothing was scheduled.
     """
+
+    def ask() -> PhoneRun:
+        answer = service.call(
+            "schedule_run",
+            projectArn=record.project,
+            appArn=app,
+            name=record.run_name(phone),
+            deviceSelectionConfiguration={
+                "filters": [{"attribute": "ARN", "operator": "IN", "values": [phone.device]}],
+                "maxDevices": 1,
+            },
+            test={"type": TEST_KIND, "testPackageArn": package, "testSpecArn": spec},
+            configuration={
+                "billingMethod": billing,
+                "environmentVariables": [{"name": name, "value": value} for name, value in environment.items()],
+            },
+            # A video costs processor time on the phone, and a login that others left is nothing to us.
+            executionConfiguration={"jobTimeoutMinutes": minutes, "videoCapture": False, "accountsCleanup": True},
+        )
+        return _with(phone, answer["run"])
+
     for wait_s in (5, 10):
         try:
-            return _schedule(service, record, phone, app, package, spec, minutes, billing, environment)
+            return ask()
         except FarmUnreachableError:
             time.sleep(wait_s)
             found = next(each for each in find_lost(service, record).phones if each.name == phone.name)
             if found.scheduled:
                 return found
-    return _schedule(service, record, phone, app, package, spec, minutes, billing, environment)
+    return ask()
 
 
 def find_lost(service: FarmService, record: FarmRecord) -> FarmRecord:
@@ -79,37 +100,6 @@ def find_lost(service: FarmService, record: FarmRecord) -> FarmRecord:
             if run.get("name") in missing:
                 record = record.updated(_with(missing[run["name"]], run))
     return record
-
-
-def _schedule(
-    service: FarmService,
-    record: FarmRecord,
-    phone: PhoneRun,
-    app: str,
-    package: str,
-    spec: str,
-    minutes: int,
-    billing: str,
-    environment: dict[str, str],
-) -> PhoneRun:
-    answer = service.call(
-        "schedule_run",
-        projectArn=record.project,
-        appArn=app,
-        name=record.run_name(phone),
-        deviceSelectionConfiguration={
-            "filters": [{"attribute": "ARN", "operator": "IN", "values": [phone.device]}],
-            "maxDevices": 1,
-        },
-        test={"type": TEST_KIND, "testPackageArn": package, "testSpecArn": spec},
-        configuration={
-            "billingMethod": billing,
-            "environmentVariables": [{"name": name, "value": value} for name, value in environment.items()],
-        },
-        # A video costs processor time on the phone, and a login that others left is nothing to us.
-        executionConfiguration={"jobTimeoutMinutes": minutes, "videoCapture": False, "accountsCleanup": True},
-    )
-    return _with(phone, answer["run"])
 
 
 def refresh(service: FarmService, phone: PhoneRun) -> PhoneRun:

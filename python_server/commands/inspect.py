@@ -6,6 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
+from edge_client.arguments import number
+
 __all__ = ["Inspect"]
 
 
@@ -35,11 +37,15 @@ examples:
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the picture and all figures")
         parser.add_argument("--svg", type=Path, metavar="FILE", help="write the picture alone")
-        parser.add_argument("--memory", type=_above_0, metavar="MB", help="memory that a device has for training")
-        parser.add_argument("--step", type=_above_0, metavar="MS", help="time that a training step may take on it")
+        parser.add_argument(
+            "--memory", type=number(above=0), metavar="MB", help="memory that a device has for training"
+        )
+        parser.add_argument(
+            "--step", type=number(above=0), metavar="MS", help="time that a training step may take on it"
+        )
         parser.add_argument(
             "--times-slower",
-            type=_above_0,
+            type=number(above=0),
             default=1.0,
             metavar="X",
             help="how many times slower it is than the machine that exported (default: 1)",
@@ -69,10 +75,3 @@ examples:
         else:
             print(render(description))
         return 0
-
-
-def _above_0(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value

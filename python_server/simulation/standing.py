@@ -35,7 +35,7 @@ class Standings:
     def save(self, number: int, standing: Mapping[str, Any]) -> None:
         """Keep what devices came to in a round, and forget what is older than the round before."""
         self._folder.mkdir(exist_ok=True)
-        write_atomically(self._folder / f"round_{number:04d}.json", json.dumps(standing).encode())
+        write_atomically(self._path(number), json.dumps(standing).encode())
         for old in self._files()[:-_KEPT]:
             self._path(old).unlink()
 
