@@ -32,7 +32,7 @@ from deployment.fleet import Fleet  # noqa: E402
 from deployment.inventory import DeviceEntry, Inventory, load_inventory  # noqa: E402
 from deployment.known_hosts import KnownHosts  # noqa: E402
 from deployment.operations.push import push  # noqa: E402
-from deployment.operations.release_for import release_for  # noqa: E402
+from deployment.operations.release_for import releases_for  # noqa: E402
 from deployment.ssh import SshConnector  # noqa: E402
 from deployment.ssh_login import host_keys  # noqa: E402
 from tests.ssh_hosts import SshHost, cabled_host  # noqa: E402
@@ -150,7 +150,7 @@ def push_without_changes(inventory: Inventory, repetitions: int) -> float:
                 push(
                     session.connector,
                     session.device,
-                    release_for(session.connector, session.device, inventory.server),
+                    next(releases_for(session.connector, session.device, inventory.server)),
                 )
             ),
         )

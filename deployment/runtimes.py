@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from deployment.errors import PlatformError
 
-__all__ = ["EXTRAS", "OLDEST_PYTHON", "RUNTIMES", "Platform", "Runtime", "Wheels", "choose_runtime", "fitting_runtimes"]
+__all__ = ["EXTRAS", "OLDEST_PYTHON", "RUNTIMES", "Platform", "Runtime", "Wheels", "fitting_runtimes"]
 
 OLDEST_PYTHON = (3, 9)
 _CLIENT_NEWEST_PYTHON = (3, 13)
@@ -154,11 +154,6 @@ class Runtime:
     def name(self) -> str:
         """Package and version, for people and for files."""
         return f"{self.package}-{self.version}"
-
-
-def choose_runtime(device: str, platform: Platform, package: str = "") -> Runtime:
-    """Return what to install on a board: the first of `fitting_runtimes`."""
-    return fitting_runtimes(device, platform, package)[0]
 
 
 def fitting_runtimes(device: str, platform: Platform, package: str = "") -> list[Runtime]:

@@ -12,7 +12,7 @@ else:
     import tomli as tomllib
 
 from deployment.errors import PlatformError
-from deployment.runtimes import EXTRAS, Platform, choose_runtime
+from deployment.runtimes import EXTRAS, Platform, fitting_runtimes
 
 BOARDS = {
     # name: facts, runtime, newest platform tag
@@ -62,7 +62,7 @@ BOARDS = {
 @pytest.mark.parametrize("board", BOARDS)
 def test_what_fits(board: str) -> None:
     platform, runtime, newest = BOARDS[board]
-    choice = choose_runtime("kitchen", platform)
+    (choice, *_) = fitting_runtimes("kitchen", platform)
     assert choice.requirements[0] == runtime
     assert choice.platforms[0] == newest
     assert f"manylinux2014_{platform.architecture}" in choice.platforms
@@ -91,7 +91,7 @@ REFUSED = {
 def test_what_does_not_fit_is_said_in_one_line(board: str) -> None:
     platform, words = REFUSED[board]
     with pytest.raises(PlatformError) as raised:
-        choose_runtime("kitchen", platform)
+        fitting_runtimes("kitchen", platform)
     line = str(raised.value)
     assert line.startswith("kitchen: ")
     assert "\n" not in line
@@ -109,11 +109,11 @@ def test_extras_are_those_of_the_package() -> None:
 
 def test_another_runtime_may_be_asked_for() -> None:
     bookworm = Platform("aarch64", (3, 11), (2, 36))
-    choice = choose_runtime("kitchen", bookworm, "tflite-runtime")
+    (choice, *_) = fitting_runtimes("kitchen", bookworm, "tflite-runtime")
     assert choice.requirements[:2] == ("tflite-runtime==2.14.0", "numpy<2")
     with pytest.raises(
         PlatformError,
         match=r"^kitchen: tflite-runtime has no wheels for aarch64 with Python 3.13 and glibc 2.41; "
         "leave out `runtime` in its table: ai-edge-litert has$",
     ):
-        choose_runtime("kitchen", Platform("aarch64", (3, 13), (2, 41)), "tflite-runtime")
+        fitting_runtimes("kitchen", Platform("aarch64", (3, 13), (2, 41)), "tflite-runtime")

@@ -23,7 +23,7 @@ from deployment.fleet import Fleet, Outcome, Session, Watcher
 from deployment.inventory import DeviceEntry, Secret, load_inventory
 from deployment.known_hosts import KnownHosts
 from deployment.operations.push import push
-from deployment.operations.release_for import release_for
+from deployment.operations.release_for import releases_for
 from deployment.ssh import SshConnector
 from deployment.ssh_login import host_keys
 from python_server.cli import main
@@ -70,7 +70,7 @@ def push_all(lab: Path, watcher: Watcher | None = None, *, take_over: bool = Fal
     known = load_inventory(lab / "fleet.toml")
 
     def work(session: Session) -> int:
-        release = release_for(session.connector, session.device, known.server)
+        release = next(releases_for(session.connector, session.device, known.server))
         session.carry_out(push(session.connector, session.device, release))
         return sum(part.size_bytes for part in release.blobs)
 

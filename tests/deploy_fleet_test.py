@@ -24,7 +24,7 @@ import pytest
 from deployment.fleet import Fleet, Session, Watcher
 from deployment.inventory import load_inventory
 from deployment.operations.push import push
-from deployment.operations.release_for import release_for
+from deployment.operations.release_for import releases_for
 from python_server.cli import main
 from python_server.identity import Identity, host_names
 from python_server.run_reader import RunReader
@@ -205,7 +205,7 @@ def test_a_cable_pulled_in_mid_push_costs_no_more_than_what_was_on_it(
 
     def work(session: Session) -> int:
         device = dataclasses.replace(session.device, install="none", python="python3")
-        release = release_for(session.connector, device, inventory.server)
+        release = next(releases_for(session.connector, device, inventory.server))
         session.carry_out(push(session.connector, session.device, release))
         return sum(part.size_bytes for part in release.blobs)
 

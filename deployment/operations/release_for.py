@@ -13,12 +13,7 @@ from deployment.releases import Release, make_release
 from deployment.runtimes import Runtime, fitting_runtimes
 from deployment.wheelhouse import wheels_for
 
-__all__ = ["release_for", "releases_for", "runtimes_for"]
-
-
-def release_for(connector: Connector, device: DeviceEntry, server: ServerEntry) -> Release:
-    """Return the release for a board: the first of `releases_for`."""
-    return next(releases_for(connector, device, server))
+__all__ = ["releases_for", "runtimes_for"]
 
 
 def releases_for(connector: Connector, device: DeviceEntry, server: ServerEntry) -> Iterator[Release]:

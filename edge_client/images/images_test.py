@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from deployment.runtimes import Platform, choose_runtime
+from deployment.runtimes import Platform, fitting_runtimes
 from edge_client.cli import _parser
 
 HERE = Path(__file__).parent
@@ -134,7 +134,7 @@ def test_the_check_sees(line: str, complaint: str) -> None:
 def test_requirements_are_what_the_runtimes_table_says() -> None:
     listed = [line for line in (HERE / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
     for python, glibc in (((3, 11), (2, 36)), ((3, 10), (2, 27))):  # Debian 12; Ubuntu 18.04 under JetPack 4
-        assert set(choose_runtime("image", Platform("aarch64", python, glibc)).requirements) <= set(listed)
+        assert set(fitting_runtimes("image", Platform("aarch64", python, glibc))[0].requirements) <= set(listed)
 
 
 def run_words(words: list[Any]) -> None:
